@@ -1,0 +1,337 @@
+"""The native half: framing, TLS, signatures, leases, spawning. Python decides, this moves bytes.
+
+Nothing here holds the GIL across a system call or a signature, and no private key or token seed of a node
+ever becomes a Python object (C1, T11). Every failure is a :class:`NativeError` whose ``kind`` is a stable
+slug that ``swarmlet.errors`` maps to a catalogue code.
+"""
+
+from collections.abc import Sequence
+from typing import Final, final
+
+class NativeError(Exception):
+    """A native call failed. ``args`` is ``(kind, detail)``.
+
+    ``kind`` is a stable slug such as ``token-checksum``; ``detail`` is a lower-case sentence for a person
+    and never contains a secret.
+    """
+
+# ---------------------------------------------------------------- keys (native/host/keys.rs)
+
+@final
+class KeyPair:
+    """An Ed25519 key pair whose private half stays native, zeroised on drop."""
+
+    @staticmethod
+    def generate() -> KeyPair: ...
+    @property
+    def public_key(self) -> bytes:
+        """The 32-byte public key."""
+    def csr(self, common_name: str) -> bytes:
+        """Return a DER certification request (RFC 2986) signed by this key."""
+
+@final
+class SigningKey:
+    """The coordinator's token key: one purpose, one 0600 file."""
+
+    @staticmethod
+    def load_or_create(path: str) -> SigningKey:
+        """Read the key at ``path``, or make one there (0600, fsynced file and directory).
+
+        Raises:
+            NativeError: ``key-unreadable``, ``key-damaged``, ``key-permissions``.
+        """
+    @property
+    def public_key(self) -> bytes: ...
+    @property
+    def kid(self) -> bytes:
+        """First 8 bytes of SHA-256 of the public key."""
+    def sign_claims(self, claims: bytes) -> bytes:
+        """Return ``claims || signature`` over the domain prefix ``swarmlet/join/v1\\0`` and ``claims``."""
+
+# ---------------------------------------------------------------- identity (native/host/slots.rs)
+
+@final
+class Identity:
+    """A node's key and certificate chain, with ``meta`` opaque to this module."""
+
+    @staticmethod
+    def create(key: KeyPair, chain: Sequence[bytes], meta: bytes) -> Identity:
+        """Bind ``chain`` (DER, leaf first) to ``key``.
+
+        Raises:
+            NativeError: ``identity-mismatch`` when the leaf is not for this key, ``certificate-damaged``.
+        """
+    @property
+    def chain(self) -> list[bytes]: ...
+    @property
+    def meta(self) -> bytes: ...
+    @property
+    def serial(self) -> bytes: ...
+    @property
+    def not_before_ms(self) -> int: ...
+    @property
+    def not_after_ms(self) -> int: ...
+    @property
+    def uris(self) -> list[str]:
+        """URI subject alternative names of the leaf."""
+    @property
+    def generation(self) -> int:
+        """The slot generation it was read from or saved as; 0 before the first save."""
+    def with_meta(self, meta: bytes) -> Identity: ...
+
+@final
+class IdentityStore:
+    """Two checksummed slots ``a`` and ``b`` under a directory; the newest whole one wins."""
+
+    def __init__(self, directory: str) -> None: ...
+    def load(self) -> Identity | None:
+        """Return the newest whole identity, or ``None`` when there is none.
+
+        Raises:
+            NativeError: ``identity-damaged`` (something is there and nothing of it is whole; its detail
+                names both files), ``identity-permissions``, ``identity-unreadable``.
+        """
+    def damaged(self) -> list[str]:
+        """Return the slot paths that exist and are not whole."""
+    def save(self, identity: Identity) -> int:
+        """Write the older slot by atomic rename, fsync file and directory, return the new generation.
+
+        Raises:
+            NativeError: ``disk-full``, ``read-only``, ``identity-unwritable``.
+        """
+    def wipe(self) -> None:
+        """Overwrite and remove both slots."""
+
+# ---------------------------------------------------------------- tokens (native/core/token.rs)
+
+#: Claims in wire order: (version, cluster_id 16 B, cluster_name, jti 16 B, kid 8 B, issued_s, expires_s,
+#: ca_pins 1..2 of 32 B, endpoints 0..4, max_uses, cidrs 0..8, node_classes, allow, name_pattern or "",
+#: token public key 32 B)
+ClaimsTuple = tuple[
+    int, bytes, str, bytes, bytes, int, int, list[bytes], list[str], int, list[str], list[str], list[str], str, bytes
+]
+
+@final
+class TokenSeed:
+    """The one-use key of a token being minted; made where the token is printed."""
+
+    @staticmethod
+    def generate() -> TokenSeed: ...
+    @property
+    def public_key(self) -> bytes: ...
+    def assemble(self, signed: bytes) -> str:
+        """Return the token text for ``signed`` (``claims || signature``); at most 1 KiB."""
+
+@final
+class Token:
+    """A received token: parsed, checksum and shape checked, seed held natively."""
+
+    @staticmethod
+    def parse(text: str) -> Token:
+        """Read token text.
+
+        Raises:
+            NativeError: ``token-prefix``, ``token-length``, ``token-encoding``, ``token-checksum``,
+                ``token-version``, ``token-claims``, ``token-seed``.
+        """
+    @staticmethod
+    def read_fd(fd: int) -> Token:
+        """Read token text from a file descriptor without a copy on the Python heap.
+
+        Raises:
+            NativeError: as :meth:`parse`, and ``token-unreadable``.
+        """
+    @property
+    def signed(self) -> bytes:
+        """``claims || signature``: what may go over the wire."""
+    @property
+    def claims(self) -> ClaimsTuple: ...
+    def proof(self, csr: bytes, exporter: bytes) -> bytes:
+        """Sign possession of the seed over ``csr`` and this connection's TLS exporter (T4)."""
+
+def encode_claims(claims: ClaimsTuple) -> bytes:
+    """Return the one canonical encoding of ``claims``; raises ``NativeError('token-claims')``."""
+
+def decode_claims(signed: bytes) -> ClaimsTuple:
+    """Return the claims in ``claims || signature``; anything not canonical is refused."""
+
+def verify_claims(signed: bytes, key: bytes) -> bool:
+    """Verify the token signature strictly (T2)."""
+
+def verify_proof(signed: bytes, csr: bytes, exporter: bytes, proof: bytes) -> bool:
+    """Verify a proof of possession against the token public key inside ``signed``."""
+
+def verify(key: bytes, message: bytes, signature: bytes) -> bool:
+    """Strict Ed25519 verification (RFC 8032; non-canonical S and small-order points refused)."""
+
+def verify_batch(items: Sequence[tuple[bytes, bytes, bytes]]) -> bool:
+    """Verify ``(key, message, signature)`` triples together; true only when all hold."""
+
+# ---------------------------------------------------------------- frames (native/core/frame.rs)
+
+MAX_PAYLOAD: Final = 65536
+KIND_CONTROL: Final = 1
+KIND_HEARTBEAT: Final = 2
+KIND_HEARTBEAT_ACK: Final = 3
+KIND_LEASE: Final = 4
+KIND_DATA: Final = 16
+KIND_CREDIT: Final = 17
+
+def encode_frame(kind: int, stream: int, payload: bytes) -> bytes:
+    """Return header and payload; raises ``NativeError('frame-too-large')``."""
+
+@final
+class FrameDecoder:
+    """Incremental decoder, for tests, tools and the benchmark; the engine has its own inside."""
+
+    def __init__(self) -> None: ...
+    def feed(self, data: bytes) -> list[tuple[int, int, bytes]]:
+        """Return the ``(kind, stream, payload)`` completed by ``data``.
+
+        Raises:
+            NativeError: ``frame-too-large``, ``frame-kind``, ``frame-flags``, ``frame-shape``.
+        """
+
+def check_msgpack(payload: bytes) -> None:
+    """Check depth, counts and lengths of one msgpack value without allocating (D3)."""
+
+# ---------------------------------------------------------------- engine (native/link)
+
+#: Events from :meth:`Engine.poll`; the first item tells the rest. See ``swarmlet/link/events.py``.
+EVENT_OPENED: Final = 1
+EVENT_FRAME: Final = 2
+EVENT_CLOSED: Final = 3
+EVENT_DRAINED: Final = 4
+EVENT_LEASE: Final = 5
+EVENT_HEALTH: Final = 6
+
+#: (kind, conn, a, b, c, d): see events.py for what each slot holds.
+EventTuple = tuple[int, int, object, object, object, object]
+
+@final
+class ServerTls:
+    """TLS of a listener: TLS 1.3 only, ALPN ``swarmlet/1``, client certificates asked, not required."""
+
+    def __init__(self, key: KeyPair, chain: Sequence[bytes], root: bytes, cluster_id: str) -> None: ...
+
+@final
+class ClientTls:
+    """TLS of an outbound connection: the pin is the only trust (T3).
+
+    ``now_ms`` is cluster time in Unix milliseconds, or ``None`` to judge no validity dates (first join).
+    """
+
+    def __init__(
+        self, pins: Sequence[bytes], identity: Identity | None, cluster_id: str, now_ms: int | None
+    ) -> None: ...
+
+@final
+class Engine:
+    """Owner of every socket: one native thread, TLS, frames, heartbeats and leases.
+
+    All calls return at once and may be made from any thread. Connections are numbered from 1 and never reused.
+    """
+
+    def __init__(self, *, event_capacity: int = 16384) -> None: ...
+    @property
+    def event_fd(self) -> int:
+        """Readable while events wait."""
+    def poll(self, limit: int = 1024) -> list[EventTuple]: ...
+    def listen(
+        self,
+        address: str,
+        tls: ServerTls,
+        *,
+        max_unproven: int = 256,
+        max_per_address: int = 32,
+        handshake_ms: int = 5000,
+        reuse_port: bool = False,
+    ) -> tuple[int, str]:
+        """Bind ``ip:port`` and accept; return ``(listener, bound address)``.
+
+        Raises:
+            NativeError: ``port-in-use``, ``port-forbidden``, ``address-unavailable``.
+        """
+    def set_tls(self, listener: int, tls: ServerTls) -> None:
+        """Use ``tls`` for handshakes from now on (certificate renewal)."""
+    def connect(self, address: str, tls: ClientTls, *, timeout_ms: int = 10000, source: str | None = None) -> int:
+        """Begin a connection to ``ip:port``; OPENED or CLOSED follows."""
+    def send(self, conn: int, kind: int, stream: int, payload: bytes) -> bool:
+        """Queue one frame. False when the connection's buffer is full (DRAINED follows) or it is gone."""
+    def close(self, conn: int, reason: str = "closed") -> None:
+        """Flush what is queued, send close_notify, close; CLOSED follows with this ``reason``."""
+    def admit(self, conn: int, node: bytes, heartbeat_ms: int, lease_ms: int) -> None:
+        """Server: this connection speaks for ``node`` (16-byte uid): take its heartbeats, keep its lease."""
+    def expect(self, node: bytes, lease_ms: int) -> None:
+        """Server: start a lease for a node not yet connected (after a restart), as if suspect."""
+    def forget(self, node: bytes) -> None:
+        """Server: drop a node's lease without an event."""
+    def readings(self, nodes: Sequence[bytes]) -> list[tuple[int, tuple[int, ...]] | None]:
+        """Server: ``(age in ms, reading)`` of each node's last heartbeat (``model.health.Reading`` order)."""
+    def set_reading(self, reading: Sequence[int]) -> None:
+        """Client: what the next heartbeats of every outbound connection carry."""
+    def deny(self, serials: Sequence[bytes]) -> int:
+        """Refuse these certificate serials in every handshake and cut live connections; return how many."""
+    def stats(self) -> dict[str, int]:
+        """Counters since start: handshakes, refused, frames in and out, bytes in and out, heartbeats, ..."""
+    def stop(self) -> None:
+        """Close everything and end the thread; idempotent."""
+
+# ---------------------------------------------------------------- host (native/host)
+
+@final
+class Process:
+    """A spawned workload process, leader of its own session. Only this module waits for it."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def exit_fd(self) -> int:
+        """Readable once it ended (a pidfd)."""
+    @property
+    def stdout_fd(self) -> int:
+        """Non-blocking read end of its standard output; the caller owns and closes it."""
+    @property
+    def stderr_fd(self) -> int: ...
+    @property
+    def applied(self) -> dict[str, str]:
+        """What was really enforced on it, in ``model.profile.Enforcement`` field names."""
+    def poll(self) -> tuple[int | None, int | None] | None:
+        """``None`` while it runs, else ``(exit code, signal)``, one of them ``None``."""
+    def signal(self, number: int) -> bool:
+        """Signal the whole session; false when it is gone."""
+
+def spawn(
+    argv: Sequence[str],
+    env: dict[str, str],
+    directory: str,
+    *,
+    memory_bytes: int | None = None,
+    cpu_cores: float | None = None,
+    max_processes: int = 256,
+    max_files: int = 1024,
+    uid: int | None = None,
+    gid: int | None = None,
+    writable: Sequence[str] = (),
+    cgroup: str | None = None,
+) -> Process:
+    """Start ``argv`` in ``directory`` with no privileges to gain.
+
+    New session, parent-death signal, no_new_privs, rlimits, Landlock (reads everywhere but the agent's data,
+    writes only under ``directory`` and ``writable``), seccomp where known, cgroup when given.
+
+    Raises:
+        NativeError: ``command-not-found``, ``command-forbidden``, ``directory-missing``, ``spawn-failed``.
+    """
+
+def enforcement() -> dict[str, str]:
+    """What this kernel can enforce, in ``model.profile.Enforcement`` field names (W3)."""
+
+def reap_orphans() -> int:
+    """As PID 1: wait for every ended child that no Process owns; return how many."""
+
+def harden() -> list[str]:
+    """Make this process undumpable and without core files (T11); return what could not be done."""
+
+def build_info() -> dict[str, str]:
+    """Version, target and enabled parts of this build."""

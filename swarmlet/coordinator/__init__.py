@@ -1,0 +1,1 @@
+"""The cluster side: tokens, certificate authority, registry, scheduler, dispatcher, store, API."""

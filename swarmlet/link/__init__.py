@@ -1,0 +1,1 @@
+"""The one connection: frames, control messages and the asyncio shell over the native engine."""

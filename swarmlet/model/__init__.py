@@ -1,0 +1,1 @@
+"""Frozen values shared by node and coordinator. No I/O, no clock, no randomness."""
