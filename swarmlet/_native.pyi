@@ -80,6 +80,30 @@ class Identity:
     def with_meta(self, meta: bytes) -> Identity: ...
 
 @final
+class SlotFile:
+    """Two checksummed slots ``a`` and ``b`` for any payload; the newest whole one wins.
+
+    Each slot: magic, version, generation u64, length u32, payload, SHA-256. Files are 0600, the directory 0700.
+    """
+
+    def __init__(self, directory: str, magic: bytes) -> None:
+        """Use ``directory`` (made on first save); ``magic`` is 8 bytes that name the content."""
+    def load(self) -> tuple[int, bytes] | None:
+        """Return ``(generation, payload)`` of the newest whole slot, or ``None`` when there is none.
+
+        Raises:
+            NativeError: ``slots-damaged``, ``slots-unreadable``.
+        """
+    def damaged(self) -> list[str]:
+        """Return the slot paths that exist and are not whole."""
+    def save(self, payload: bytes) -> int:
+        """Write the older slot by atomic rename, fsync file and directory, return the new generation.
+
+        Raises:
+            NativeError: ``disk-full``, ``read-only``, ``slots-unwritable``.
+        """
+
+@final
 class IdentityStore:
     """Two checksummed slots ``a`` and ``b`` under a directory; the newest whole one wins."""
 
