@@ -1,1 +1,1 @@
-
+//! What touches the host: processes, sandbox, key files.

@@ -1,1 +1,2 @@
-
+//! The I/O engine: sockets, TLS, timers.
+#![forbid(unsafe_code)]

@@ -1,0 +1,8 @@
+//! Registers the host part of the module.
+
+use pyo3::prelude::*;
+
+/// Registers what this file defines.
+pub fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+    Ok(())
+}
