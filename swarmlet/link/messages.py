@@ -147,7 +147,9 @@ class Desired(Message, frozen=True, tag="desired"):
     """Desired state. A snapshot when ``full`` (anything not listed is to be stopped), else changes.
 
     ``generation`` grows with every change; a message whose ``base`` is not the generation the node has
-    applied is dropped, and the node asks for a snapshot by :class:`Resync`.
+    applied is dropped, and the node asks for a snapshot by :class:`Resync`. A snapshot too large for one
+    frame comes in parts of one generation, in order: all but the last carry ``more``, and the node applies
+    them together when the last is there. A change is always whole.
     """
 
     generation: int
@@ -155,6 +157,7 @@ class Desired(Message, frozen=True, tag="desired"):
     full: bool
     assignments: tuple[Assignment, ...]
     removed: tuple[str, ...] = ()
+    more: bool = False
 
 
 class Resync(Message, frozen=True, tag="resync"):
