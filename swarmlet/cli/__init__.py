@@ -1,0 +1,1 @@
+"""The two programs: ``swarmlet`` on the device, ``stratoswarm`` for the cluster."""

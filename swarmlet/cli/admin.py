@@ -1,0 +1,183 @@
+"""Talks to the coordinator: HTTP and JSON over its unix socket.
+
+Knows transport, errors and idempotency keys; what a request means is the caller's business. The same
+routes will be served remotely, so nothing here depends on the socket but :class:`_UnixConnection`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from swarmlet.errors import CATALOGUE, SwarmletError, error
+from swarmlet.model.views import ErrorView
+
+T = TypeVar("T")
+
+_TIMEOUT_S = 30.0
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """An HTTP connection over a unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("coordinator", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket file."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Admin:
+    """A client of the admin API."""
+
+    def __init__(self, socket_path: str, *, timeout_s: float = _TIMEOUT_S) -> None:
+        self._path = socket_path
+        self._timeout_s = timeout_s
+
+    def get(self, kind: type[T], path: str, **query: str) -> T:
+        """Return the view at ``path``.
+
+        Args:
+            kind: The view's type.
+            path: The route, with its parts already quoted (:func:`part`).
+            query: Query parameters.
+
+        Raises:
+            SwarmletError: What the coordinator refused with, or ``SWL-700`` when none answers.
+        """
+        return _decode(kind, self._exchange("GET", _with_query(path, query), None))
+
+    def change(self, kind: type[T], method: str, path: str, body: Any = None) -> T:
+        """Make a mutation once, however often the connection breaks; return the view it answers with.
+
+        Raises:
+            SwarmletError: As :meth:`get`.
+        """
+        payload = b"{}" if body is None else msgspec.json.encode(body)
+        return _decode(kind, self._exchange(method, path, payload))
+
+    def stream(self, path: str, **query: str) -> Iterator[bytes]:
+        """Yield the body at ``path`` as it arrives (logs); ends when the coordinator ends it."""
+        connection = _UnixConnection(self._path, timeout=self._timeout_s)
+        try:
+            response = self._send(connection, "GET", _with_query(path, query), None, {})
+            if connection.sock is not None:
+                connection.sock.settimeout(None)  # following a quiet workload has no deadline
+            if response.status >= 400:
+                raise _refusal(response.read())
+            while chunk := response.read1(65536):
+                yield chunk
+        finally:
+            connection.close()
+
+    def _exchange(self, method: str, path: str, payload: bytes | None) -> bytes:
+        headers = {} if payload is None else {"Idempotency-Key": secrets.token_hex(16)}
+        attempts = 2 if payload is not None else 1
+        for attempt in range(attempts):
+            connection = _UnixConnection(self._path, timeout=self._timeout_s)
+            try:
+                response = self._send(connection, method, path, payload, headers)
+                body = response.read()
+            except (http.client.HTTPException, ConnectionResetError, BrokenPipeError) as failure:
+                if attempt + 1 < attempts:
+                    time.sleep(0.2)
+                    continue
+                raise error("SWL-700", path=self._path, detail=f"it hung up ({failure})") from failure
+            finally:
+                connection.close()
+            if response.status >= 400:
+                raise _refusal(body)
+            return body
+        raise AssertionError("unreachable")
+
+    def _send(
+        self,
+        connection: _UnixConnection,
+        method: str,
+        path: str,
+        payload: bytes | None,
+        headers: dict[str, str],
+    ) -> http.client.HTTPResponse:
+        content = {} if payload is None else {"Content-Type": "application/json"}
+        try:
+            connection.request(method, path, body=payload, headers={**headers, **content})
+        except FileNotFoundError:
+            raise error("SWL-700", path=self._path, detail="the socket does not exist") from None
+        except ConnectionRefusedError:
+            raise error("SWL-700", path=self._path, detail="nothing listens on it") from None
+        except PermissionError:
+            raise error("SWL-701", user=_user(), role="admin") from None
+        except TimeoutError:
+            raise error("SWL-700", path=self._path, detail="it does not answer") from None
+        try:
+            return connection.getresponse()
+        except TimeoutError:
+            raise error("SWL-700", path=self._path, detail="it does not answer") from None
+
+
+def part(text: str) -> str:
+    """Quote one path part."""
+    return quote(text, safe="")
+
+
+def wait_until(
+    fetch: Callable[[], T], done: Callable[[T], bool], *, timeout_s: float | None, waiting_for: str
+) -> T:
+    """Fetch until ``done``, at most every half second.
+
+    Args:
+        fetch: Returns the newest value.
+        done: Says whether it is what was waited for.
+        timeout_s: Seconds to wait; ``None`` for ever.
+        waiting_for: What, for the error.
+
+    Raises:
+        SwarmletError: ``SWL-205`` after ``timeout_s``.
+    """
+    started = time.monotonic()
+    pause = 0.02
+    while True:
+        value = fetch()
+        if done(value):
+            return value
+        if timeout_s is not None and time.monotonic() - started > timeout_s:
+            raise error("SWL-205", what_waited=waiting_for, seconds=f"{timeout_s:g}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.5)
+
+
+def _with_query(path: str, query: dict[str, str]) -> str:
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def _decode(kind: type[T], body: bytes) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as failure:
+        raise error("SWL-799", detail=f"the coordinator's answer is not as expected ({failure})") from failure
+
+
+def _refusal(body: bytes) -> SwarmletError:
+    try:
+        refusal = msgspec.json.decode(body, type=ErrorView).error
+    except msgspec.MsgspecError:
+        return error("SWL-799", detail="the coordinator refused without a reason")
+    if refusal.code not in CATALOGUE:
+        return error("SWL-799", detail=f"{refusal.code}: {refusal.what}")
+    return error(refusal.code, **refusal.fields)
+
+
+def _user() -> str:
+    return str(os.getuid())

@@ -1,0 +1,183 @@
+"""``stratoswarm nodes ...``."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from swarmlet.cli import tables
+from swarmlet.cli.admin import Admin, part
+from swarmlet.cli.parser import Parser, add_common, add_output
+from swarmlet.cli.render import Renderer
+from swarmlet.cli.words import age, gigabytes, instant, percent_of
+from swarmlet.errors import Exit, error
+from swarmlet.model.membership import Availability
+from swarmlet.model.requests import AvailabilityRequest, LabelsRequest
+from swarmlet.model.views import NodeList, NodeView
+
+
+def add_ls(parser: Parser) -> None:
+    """Add the options of ``nodes ls``."""
+    add_common(parser)
+    parser.add_argument("--all", "-a", action="store_true", help="also removed, replaced and departed nodes")
+    parser.add_argument("--watch", "-w", action="store_true", help="show it again whenever it changes")
+    add_output(parser)
+    parser.set_defaults(run=ls)
+
+
+def ls(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
+    """List nodes."""
+    query = {"all": "true"} if args.all else {}
+    while True:
+        found = admin.get(NodeList, "/v1/nodes", **query)
+        if args.watch:
+            render.clear()
+        _show(found, args.output, render)
+        if not args.watch:
+            break
+        time.sleep(1)
+    if not found.items and args.output in ("table", "wide"):
+        render.say("no node has joined yet; next: stratoswarm cluster create-join-token")
+    return Exit.DONE
+
+
+def _show(found: NodeList, output: str, render: Renderer) -> None:
+    render.emit(
+        found,
+        output,
+        table=lambda wide: tables.nodes(found.items, wide=wide),
+        names=lambda: (node.name for node in found.items),
+    )
+
+
+def add_inspect(parser: Parser) -> None:
+    """Add the options of ``nodes inspect``."""
+    add_common(parser)
+    parser.add_argument("node", help="name, id or an unambiguous prefix")
+    add_output(parser)
+    parser.set_defaults(run=inspect)
+
+
+def inspect(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
+    """Show one node: its state since when and why, what it is, what it may be given."""
+    node = admin.get(NodeView, f"/v1/nodes/{part(args.node)}")
+    if args.output in ("table", "wide"):
+        for label, value in _facts(node):
+            render.out(f"{label + ':':<14}{value}")
+    else:
+        render.emit(node, args.output, table=lambda _wide: ([], []), names=lambda: [node.name])
+    return Exit.DONE
+
+
+def _facts(node: NodeView) -> list[tuple[str, str]]:
+    hardware = node.profile.hardware
+    temperature = "-" if node.temperature_c is None else f"{node.temperature_c:.0f} C"
+    facts = [
+        ("name", node.name),
+        ("uid", node.node_uid),
+        ("state", f"{node.state} since {instant(node.since_ms)} ({node.reason or 'no reason given'})"),
+        ("next", node.next_step),
+        ("availability", node.availability),
+        ("health", node.health or "-"),
+        ("class", f"{node.node_class}: {', '.join(node.suitability)}"),
+        ("because", node.class_reason),
+        (
+            "hardware",
+            f"{hardware.cpu_model or 'unknown processor'}, {node.arch or '-'}, {hardware.device_type or '-'}",
+        ),
+        ("cpu", percent_of(node.cpu_permille, node.cpu_cores)),
+        ("memory", gigabytes(node.memory_used, node.memory_total)),
+        ("temperature", temperature),
+        ("limits", ", ".join(f"{key}={value:g}" for key, value in sorted(node.limits.items())) or "-"),
+        ("may be given", ", ".join(node.capabilities) or "nothing beyond processes"),
+        ("enforced", _enforced(node)),
+        ("labels", ", ".join(f"{key}={value}" for key, value in sorted(node.labels.items())) or "-"),
+        ("address", node.seen),
+        ("heartbeat", f"{age(node.heartbeat_age_ms)} ago" if node.heartbeat_age_ms is not None else "-"),
+        ("joined", f"{instant(node.joined_ms)} with token {node.token[:12]}"),
+        ("certificate", f"{node.certificate_serial} until {instant(node.certificate_expires_ms)}"),
+        ("version", node.version),
+    ]
+    return [(label, value) for label, value in facts if value]
+
+
+def _enforced(node: NodeView) -> str:
+    found = node.profile.enforcement
+    return ", ".join(
+        f"{name} {getattr(found, name)}" for name in ("memory", "cpu", "pids", "files", "syscalls")
+    )
+
+
+def add_rm(parser: Parser) -> None:
+    """Add the options of ``nodes rm``."""
+    add_common(parser)
+    parser.add_argument("node", help="name, id or an unambiguous prefix")
+    parser.set_defaults(run=rm)
+
+
+def rm(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
+    """Remove a node: its certificates are refused from now on and its work ends."""
+    node = admin.change(NodeView, "DELETE", f"/v1/nodes/{part(args.node)}")
+    render.out(node.name)
+    render.say(f"{node.name} was removed; its certificate is refused from now on")
+    return Exit.DONE
+
+
+def add_label(parser: Parser) -> None:
+    """Add the options of ``nodes label``."""
+    add_common(parser)
+    parser.add_argument("node", help="name, id or an unambiguous prefix")
+    parser.add_argument("labels", nargs="+", metavar="KEY=VALUE", help="set a label; KEY- removes it")
+    parser.set_defaults(run=label)
+
+
+def label(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
+    """Set and remove labels."""
+    changes = parse_labels(args.labels)
+    node = admin.change(
+        NodeView, "PATCH", f"/v1/nodes/{part(args.node)}/labels", LabelsRequest(labels=changes)
+    )
+    render.out(node.name)
+    shown = ", ".join(f"{key}={value}" for key, value in sorted(node.labels.items()))
+    render.say(f"{node.name} now has {shown or 'no labels'}")
+    return Exit.DONE
+
+
+def parse_labels(words: list[str]) -> dict[str, str | None]:
+    """Return ``KEY=VALUE`` and ``KEY-`` words as changes.
+
+    Raises:
+        SwarmletError: ``SWL-400`` for a word of neither form.
+    """
+    changes: dict[str, str | None] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and key:
+            changes[key] = value
+        elif not equals and len(word) > 1 and word.endswith("-"):
+            changes[word[:-1]] = None
+        else:
+            raise error(
+                "SWL-400", detail=f"{word!r} is not KEY=VALUE or KEY-", hint="nodes label NODE zone=garden"
+            )
+    return changes
+
+
+def add_availability(parser: Parser, wanted: Availability) -> None:
+    """Add the options of ``nodes cordon|drain|uncordon``."""
+    add_common(parser)
+    parser.add_argument("node", help="name, id or an unambiguous prefix")
+    parser.set_defaults(run=set_availability, wanted=wanted)
+
+
+def set_availability(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
+    """Let a node take work, or not."""
+    node = admin.change(
+        NodeView,
+        "POST",
+        f"/v1/nodes/{part(args.node)}/availability",
+        AvailabilityRequest(availability=args.wanted),
+    )
+    render.out(node.name)
+    render.say(f"{node.name} is {node.availability}")
+    return Exit.DONE

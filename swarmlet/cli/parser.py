@@ -1,0 +1,95 @@
+"""Argument parsing shared by both programs: catalogue errors, near misses, the common options."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from swarmlet.cli.render import FORMATS
+from swarmlet.errors import error
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are ``SWL-400`` with a hint, never a bare exit."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the usage error for ``message``, with the nearest thing that would have been accepted."""
+        raise error("SWL-400", detail=message, hint=f"{self.prog} --help")
+
+
+def parse(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, tuple[str, ...]]:
+    """Parse ``argv``; what follows a bare ``--`` is returned apart, untouched.
+
+    Raises:
+        SwarmletError: ``SWL-400`` naming the unknown word and its near miss.
+    """
+    words, rest = _split(list(argv))
+    commands = _walk(parser, words)
+    _check_commands(parser, words)
+    namespace, unknown = parser.parse_known_args(words)
+    if unknown:
+        active = commands[-1]
+        known = [option for one in commands for action in one._actions for option in action.option_strings]  # noqa: SLF001
+        raise _unknown(active.prog, unknown[0], known)
+    return namespace, rest
+
+
+def _split(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    if "--" not in words:
+        return words, ()
+    at = words.index("--")
+    return words[:at], tuple(words[at + 1 :])
+
+
+def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    for action in parser._actions:  # noqa: SLF001 - argparse has no public way to list them
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            return dict(action.choices)
+    return {}
+
+
+def _walk(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[argparse.ArgumentParser]:
+    """Return the parsers along the command words, outermost first."""
+    path = [parser]
+    for word in words:
+        children = _subparsers(path[-1])
+        if word in children:
+            path.append(children[word])
+    return path
+
+
+def _check_commands(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Refuse an unknown command word with its near miss, before argparse words it its own way."""
+    current = parser
+    for word in words:
+        children = _subparsers(current)
+        if not children or word.startswith("-"):
+            return
+        if word not in children:
+            raise _unknown(current.prog, word, list(children))
+        current = children[word]
+
+
+def _unknown(prog: str, word: str, known: Sequence[str]) -> Exception:
+    import difflib  # noqa: PLC0415 - only on a mistake
+
+    asked = word.split("=", 1)[0]
+    near = difflib.get_close_matches(asked, known, n=1, cutoff=0.5)
+    hint = f"did you mean  {near[0]} ?  {prog} --help lists all" if near else f"{prog} --help"
+    what = "option" if word.startswith("-") else "command"
+    return error("SWL-400", detail=f"{prog} does not know the {what} {asked}", hint=hint)
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add the options every command has."""
+    parser.add_argument("--no-color", action="store_true", help="no escape codes (NO_COLOR does the same)")
+    parser.add_argument("--quiet", "-q", action="store_true", help="only data and errors, no narration")
+    parser.add_argument("--debug", action="store_true", help="show what happens inside, tracebacks too")
+
+
+def add_output(parser: argparse.ArgumentParser, formats: Sequence[str] = FORMATS) -> None:
+    """Add ``-o``."""
+    parser.add_argument(
+        "--output", "-o", choices=formats, default="table", help="how to print it (default: table)"
+    )
