@@ -3,7 +3,9 @@
 Time and chosen identifiers are inputs, so that applying a command is deterministic; a command never holds a
 secret, since it is written to the audit log. ``at_ms`` is Unix milliseconds by the coordinator's clock;
 ``actor`` says who asked (``uid:0``, ``node:<uid>``, ``coordinator``); ``key`` is an idempotency key: a command
-whose key was applied before returns the first result and changes nothing (P3).
+whose key was applied before returns the first result and changes nothing (P3). Whether it is the same command
+is judged by what was asked: kind, actor and fields without times and chosen identifiers, or ``intent`` (any
+digest of the request) where the identifiers are mixed into a field, as in a token's claims.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="c", omit_def
     at_ms: int
     actor: str
     key: str = ""
+    intent: str = ""
 
 
 class InitCluster(Command, frozen=True, kw_only=True, tag="init-cluster"):
@@ -74,13 +77,29 @@ class AdmitNode(Command, frozen=True, kw_only=True, tag="admit-node"):
     replaces: str | None = None
 
 
+class RefuseJoin(Command, frozen=True, kw_only=True, tag="refuse-join"):
+    """Record that somebody who proved possession of a token was refused, and with which catalogue code.
+
+    Refusals before that proof are never written: strangers may not fill the disk (D4).
+    """
+
+    jti: str
+    code: str
+    name: str
+    seen: str
+
+
 class RenewCertificate(Command, frozen=True, kw_only=True, tag="renew-certificate"):
-    """Give a node its next certificate; ``current`` stays valid until ``next`` is first used (C4)."""
+    """Give a node its next certificate; ``current`` stays valid until ``next`` is first used (C4).
+
+    ``csr_key`` is as in :class:`AdmitNode`: the key of the pending certificate gets that certificate again.
+    """
 
     node_uid: str
     serial: str
     not_after_ms: int
     chain: tuple[bytes, ...]
+    csr_key: str = ""
 
 
 class ConfirmCertificate(Command, frozen=True, kw_only=True, tag="confirm-certificate"):
@@ -91,10 +110,20 @@ class ConfirmCertificate(Command, frozen=True, kw_only=True, tag="confirm-certif
 
 
 class RemoveNode(Command, frozen=True, kw_only=True, tag="remove-node"):
-    """Revoke a node's certificates and end its assignments; ``left`` when it asked itself."""
+    """Revoke a node's certificates and end its assignments; ``left`` when it asked itself.
+
+    With ``block`` its hardware fingerprint is refused at later joins, until :class:`AllowHardware`.
+    """
 
     node_uid: str
     left: bool = False
+    block: bool = False
+
+
+class AllowHardware(Command, frozen=True, kw_only=True, tag="allow-hardware"):
+    """Let the hardware of a removed node join again."""
+
+    node_uid: str
 
 
 class LabelNode(Command, frozen=True, kw_only=True, tag="label-node"):
@@ -120,7 +149,7 @@ class NodeTransition(Command, frozen=True, kw_only=True, tag="node-transition"):
 
 
 class UpdateNode(Command, frozen=True, kw_only=True, tag="update-node"):
-    """What a member said in its Hello, after clamping to its token's ceiling (T8)."""
+    """What a member said in its Hello, after clamping to its token's ceiling (T8): ``clamped`` says what."""
 
     node_uid: str
     boot_id: str
@@ -128,6 +157,7 @@ class UpdateNode(Command, frozen=True, kw_only=True, tag="update-node"):
     profile: Profile
     limits: dict[str, float]
     seen: str
+    clamped: tuple[str, ...] = ()
 
 
 class SubmitWorkload(Command, frozen=True, kw_only=True, tag="submit-workload"):
@@ -174,9 +204,11 @@ AnyCommand = (
     | MintToken
     | RevokeToken
     | AdmitNode
+    | RefuseJoin
     | RenewCertificate
     | ConfirmCertificate
     | RemoveNode
+    | AllowHardware
     | LabelNode
     | SetAvailability
     | NodeTransition
