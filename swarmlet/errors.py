@@ -218,6 +218,11 @@ CATALOGUE: dict[str, Entry] = {
         "the token file {path} cannot be read: {detail}",
         _NOTHING_HERE, "check the path and its permissions",
     ),
+    "SWL-115": Entry(
+        "refused-unknown", RefusedError, Exit.REFUSED,
+        "the cluster refused the join for a reason this version does not know ({theirs})",
+        _NOTHING_HERE, "update swarmlet; on the coordinator  stratoswarm audit  tells the reason",
+    ),
     # ---- 2xx network and trust
     "SWL-200": Entry(
         "unreachable", UnreachableError, Exit.UNREACHABLE,
@@ -260,6 +265,11 @@ CATALOGUE: dict[str, Entry] = {
         "this node was removed from the cluster",
         "its workloads were stopped; the identity on disk is of no use any more",
         "to join again: swarmlet leave, then join with a new token",
+    ),
+    "SWL-208": Entry(
+        "protocol-version", PeerError, Exit.FAILED,
+        "the coordinator at {address} speaks protocol version {theirs}, this swarmlet speaks {ours}",
+        _NOTHING_HERE, "update the older of the two",
     ),
     # ---- 3xx identity and local state
     "SWL-300": Entry(
