@@ -1,0 +1,54 @@
+"""Mistakes on the command line get the nearest thing that would have worked."""
+
+from __future__ import annotations
+
+import pytest
+
+from swarmlet.cli.parser import Parser, add_common, add_output, parse
+from swarmlet.errors import Exit, SwarmletError
+
+
+@pytest.fixture
+def parser() -> Parser:
+    top = Parser(prog="prog")
+    commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    nodes = commands.add_parser("nodes").add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    ls = nodes.add_parser("ls")
+    add_common(ls)
+    add_output(ls)
+    ls.add_argument("--expires")
+    return top
+
+
+def test_an_unknown_option_names_its_near_miss(parser: Parser) -> None:
+    with pytest.raises(SwarmletError) as caught:
+        parse(parser, ["nodes", "ls", "--expirs", "1h"])
+    assert caught.value.code == "SWL-400"
+    assert caught.value.exit_code is Exit.USAGE
+    assert "--expirs" in caught.value.what
+    assert "--expires" in caught.value.next
+
+
+def test_an_unknown_command_names_its_near_miss(parser: Parser) -> None:
+    with pytest.raises(SwarmletError) as caught:
+        parse(parser, ["nodse", "ls"])
+    assert "nodse" in caught.value.what
+    assert "did you mean  nodes" in caught.value.next
+
+
+def test_an_unknown_sub_command_names_its_parent(parser: Parser) -> None:
+    with pytest.raises(SwarmletError) as caught:
+        parse(parser, ["nodes", "lst"])
+    assert "prog nodes does not know the command lst" in caught.value.what
+
+
+def test_a_missing_value_is_a_usage_error(parser: Parser) -> None:
+    with pytest.raises(SwarmletError) as caught:
+        parse(parser, ["nodes", "ls", "-o"])
+    assert caught.value.code == "SWL-400"
+
+
+def test_what_follows_two_dashes_is_left_alone(parser: Parser) -> None:
+    namespace, rest = parse(parser, ["nodes", "ls", "-o", "json", "--", "sh", "-c", "echo --expirs", "--"])
+    assert namespace.output == "json"
+    assert rest == ("sh", "-c", "echo --expirs", "--")
