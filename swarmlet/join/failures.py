@@ -1,0 +1,101 @@
+"""What a failed attempt means: which catalogue entry, how telling it is, whether to try again. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from swarmlet.errors import CATALOGUE
+from swarmlet.join import steps
+from swarmlet.join.events import Closed
+from swarmlet.link.messages import PROTOCOL_VERSION, Refused
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """One attempt that failed.
+
+    ``rank`` orders failures by how much they tell (higher is more), ``slow`` says that the same address may
+    work with more patience, ``short`` is for the line that goes on to the next address.
+    """
+
+    code: str
+    fields: dict[str, str]
+    rank: int
+    short: str
+    slow: bool = False
+
+
+#: Reasons that tell nothing beyond "cannot be reached": sentence and rank.
+_UNREACHED: dict[str, tuple[str, int]] = {
+    "unreachable": ("no route to it", 1),
+    "address-unavailable": ("this machine has no address for it", 1),
+    "connection-refused": ("nothing listens there", 2),
+    "timed-out": ("it did not answer in time", 3),
+    "reset": ("it cut the connection", 4),
+    "closed": ("it closed the connection before it answered", 4),
+}
+
+
+def unexpected(detail: str) -> Closed:
+    """Return the end of a connection whose peer does not speak the protocol."""
+    return Closed("protocol", detail)
+
+
+def failure_of(event: Closed, address: str, *, asked: bool) -> Failure:
+    """Return what the end of an attempt means.
+
+    Args:
+        event: How it ended.
+        address: The address as a person knows it.
+        asked: Whether a request has already left for the cluster in this join.
+    """
+    detail = steps.plain(event.detail)
+    if event.reason == "pin-mismatch":
+        fields = {"address": address, "found": "?", "expected": "?", **_pairs(detail)}
+        return Failure("SWL-202", fields, 9, "its key is not the one in the token")
+    if event.reason == "certificate-role":
+        return Failure("SWL-206", {"address": address}, 8, "it is not a coordinator")
+    if event.reason == "protocol-version":
+        fields = {"address": address, "theirs": detail, "ours": str(PROTOCOL_VERSION)}
+        return Failure("SWL-208", fields, 7, f"it speaks protocol version {detail}")
+    if event.reason == "name-unresolved":
+        host = address.rpartition(":")[0] or address
+        return Failure("SWL-204", {"host": host, "detail": detail}, 1, "the name has no address")
+    if event.reason in _UNREACHED:
+        sentence, rank = _UNREACHED[event.reason]
+        if asked and rank >= 3:
+            sentence += ", after the request was sent; the token may have been used"
+        fields = {"address": address, "detail": sentence}
+        return Failure("SWL-200", fields, rank, sentence, slow=rank >= 3)
+    return Failure(
+        "SWL-201", {"address": address, "detail": detail or event.reason}, 6, detail or event.reason
+    )
+
+
+def refusal(refused: Refused, expires_s: int, name: str) -> tuple[str, dict[str, str]]:
+    """Return the catalogue code and fields for a refusal by the cluster.
+
+    Times are the coordinator's: this machine's clock may say 1970 (T6).
+    """
+    fields = {
+        key: steps.plain(value)
+        for key, value in list(refused.detail.items())[:16]
+        if key not in {"code", "self"}
+    }
+    fields.setdefault("name", name)
+    if refused.seen:
+        fields.setdefault("seen", steps.plain(refused.seen, 64))
+    if refused.retry_after_ms is not None:
+        fields.setdefault("seconds", str(-(-refused.retry_after_ms // 1000)))
+    if refused.code == "SWL-104":
+        fields["at"] = steps.utc_minute(expires_s)
+        if refused.time_ms is not None:
+            fields["ago"] = steps.span(max(0.0, refused.time_ms / 1000 - expires_s))
+    if refused.code not in CATALOGUE:
+        return "SWL-115", {**fields, "theirs": steps.plain(refused.code, 20)}
+    return refused.code, fields
+
+
+def _pairs(detail: str) -> dict[str, str]:
+    """Read ``found=... expected=...`` of a pin mismatch."""
+    words = (word.partition("=") for word in detail.split())
+    return {key: value for key, equals, value in words if equals and key in {"found", "expected"}}
