@@ -1,0 +1,56 @@
+"""Write the generated documents: settings, errors. ``--check`` says which are out of date."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from swarmlet.config.document import operations
+from swarmlet.errors import CATALOGUE
+
+ROOT = Path(__file__).parent.parent
+
+
+def errors() -> str:
+    """Return ``docs/errors.md``: one line for each entry of the catalogue."""
+    lines = [
+        "# Errors",
+        "",
+        "Made from `swarmlet/errors.py` by `make docs`. Every failure has one code, the same in CLI, API and logs, and says what",
+        "failed, what stayed unchanged and what to do next.",
+        "",
+        "| code | exit | what | unchanged | next |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {code} | {int(entry.exit_code)} | {_cell(entry.what)} | {_cell(entry.unchanged)} | {_cell(entry.next)} |"
+        for code, entry in CATALOGUE.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+DOCUMENTS = {"docs/errors.md": errors, "docs/operations.md": operations}
+
+
+def main(words: list[str]) -> int:
+    """Write the documents, or with ``--check`` compare them."""
+    stale = []
+    for name, make in DOCUMENTS.items():
+        path, text = ROOT / name, make()
+        if not path.exists() or path.read_text() != text:
+            stale.append(name)
+            if "--check" not in words:
+                path.write_text(text)
+                print(f"wrote {name}")
+    if stale and "--check" in words:
+        print(f"out of date: {', '.join(stale)}; run: make docs")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

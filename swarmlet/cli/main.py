@@ -1,0 +1,51 @@
+"""What both programs do around a command: colours, interruption, the last resort for errors."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from swarmlet.cli.render import Renderer
+from swarmlet.config.load import outside
+from swarmlet.errors import Exit, SwarmletError, error
+
+
+def renderer(args: argparse.Namespace) -> Renderer:
+    """Return the renderer these arguments ask for."""
+    plain = getattr(args, "no_color", False) or outside("NO_COLOR") is not None
+    return Renderer(color=not plain, quiet=getattr(args, "quiet", False))
+
+
+def guarded(words: Sequence[str], run: Callable[[], int]) -> int:
+    """Run a command; turn every failure into an entry of the catalogue and an exit code.
+
+    Args:
+        words: The arguments, to know whether ``--debug`` asks for tracebacks.
+        run: The command.
+    """
+    debug = "--debug" in words
+    render = Renderer(color="--no-color" not in words and outside("NO_COLOR") is None)
+    try:
+        return run()
+    except SwarmletError as failure:
+        if debug:
+            _show_traceback()
+        return render.fail(failure)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (head, less): that is its choice, not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except Exception as failure:  # noqa: BLE001 - the last resort: no traceback reaches a user
+        if debug:
+            _show_traceback()
+        return render.fail(error("SWL-799", detail=f"{type(failure).__name__}: {failure}"))
+
+
+def _show_traceback() -> None:
+    import traceback  # noqa: PLC0415 - only with --debug
+
+    traceback.print_exc()
