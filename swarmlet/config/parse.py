@@ -142,7 +142,7 @@ def interface() -> Parser:
 
 
 def path(noun: str) -> Parser:
-    """Accept the path of a ``noun`` on this machine. A leading ``~`` and relative paths are completed by the loader."""
+    """Accept the path of a ``noun``; the loader completes a leading ``~`` and a relative path."""
 
     def read(text: str) -> str:
         if "\x00" in text or len(text) > 4096:
@@ -201,9 +201,7 @@ def engine() -> Parser:
             return text.lower()
         if text.startswith(("tcp://", "http://", "https://", "ssh://")):
             # Open engine ports are how worms spread from host to host; no option of ours may lead to one.
-            raise NotAcceptedError(
-                "an engine reached over a network is refused: whoever reaches it owns the machine"
-            )
+            raise NotAcceptedError("an engine on a network is refused: whoever reaches it owns the machine")
         bare = text.removeprefix("unix://")
         if not bare.startswith("/") or "\x00" in bare or len(bare) > 107:
             raise NotAcceptedError
@@ -222,7 +220,7 @@ def optional(inner: Parser, absent: str) -> Parser:
 
 
 def looks_secret(text: str) -> bool:
-    """Say whether a text holds a join token and must not be shown. A path that only looks like one is fine."""
+    """Say whether a text holds a join token and must not be shown; a path with such a name is fine."""
     return _TOKEN.search(text) is not None
 
 

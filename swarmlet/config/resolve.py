@@ -15,10 +15,10 @@ from swarmlet.config.parse import NotAcceptedError, looks_secret, near_miss, sho
 
 #: What Kubernetes puts into every pod for a Service whose name begins with swarm; none of it is meant for us.
 _SERVICE_LINK = re.compile(
-    r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PORT|PROTO|ADDR))?)?)\Z"
+    r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PORT|PROTO|ADDR))?)\Z"
 )
 _NEAR = 0.8
-_SECRET = "this is a join token; put it into a file and name that in SWARM_AUTH_TOKEN_FILE"
+_IS_TOKEN = "this is a join token; put it into a file and name that in SWARM_AUTH_TOKEN_FILE"  # noqa: S105 - a sentence
 
 
 class Origin(NamedTuple):
@@ -79,6 +79,7 @@ def from_environment(keys: Sequence[Key], prefix: str, environ: Mapping[str, str
     that is no setting is a problem when it is nearly one or seems to hold a token, else a warning.
     """
     known = {prefix + key.field.upper(): key.field for key in keys}
+    prefixes = (prefix, "SWARMLET_") if prefix == "SWARM_" else (prefix,)
     texts: dict[str, tuple[str, str]] = {}
     problems: list[Problem] = []
     warnings: list[str] = []
@@ -86,17 +87,19 @@ def from_environment(keys: Sequence[Key], prefix: str, environ: Mapping[str, str
         if name in known:
             if environ[name].strip():
                 texts[known[name]] = (name, environ[name].strip())
-        elif (
-            environ[name]
-            and name.upper().startswith((prefix, "SWARMLET_"))
-            and not _SERVICE_LINK.search(name)
-        ):
+        elif name.upper().startswith(prefixes) and not is_stray(name, environ[name]):
             problem = judge_unknown_variable(name, prefix, tuple(known))
             if problem is not None:
                 problems.append(problem)
             elif name.startswith(prefix):
                 warnings.append(f"{name} is set and is no setting of this program; it changes nothing")
     return Source("environment", texts, tuple(problems), tuple(warnings))
+
+
+def is_stray(name: str, text: str) -> bool:
+    """Say whether a variable was put here by nobody: empty, or a Kubernetes service link."""
+    link = _SERVICE_LINK.search(name) or (name.endswith("_PORT") and "://" in text)
+    return not text.strip() or bool(link)
 
 
 def judge_unknown_variable(name: str, prefix: str, known: tuple[str, ...]) -> Problem | None:
@@ -176,7 +179,7 @@ def resolve(keys: Sequence[Key], sources: Sequence[Source], defaults: Mapping[st
             continue
         try:
             if looks_secret(text):
-                raise NotAcceptedError(_SECRET)  # noqa: TRY301 - judged like any other text that is no value
+                raise NotAcceptedError(_IS_TOKEN)  # noqa: TRY301 - judged like any other text that is no value
             values[key.field] = key.parser.read(text)
         except NotAcceptedError as fault:
             where = origin.name if origin.kind == "file" else origin.kind

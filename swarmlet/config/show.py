@@ -48,7 +48,7 @@ def value_text(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, tuple):
         return ",".join(str(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def epilog(keys: Sequence[Key], prefix: str, default_file: str) -> str:

@@ -1,0 +1,28 @@
+"""Node names are one DNS label."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmlet.model.names import is_node_name, to_node_name
+
+
+@pytest.mark.parametrize("name", ["a", "0", "swarmlet-rpi4-001", "a" * 63])
+def test_a_label_is_a_name(name):
+    assert is_node_name(name)
+    assert to_node_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "-a", "a-", "A", "a.b", "a_b", "a" * 64, "\N{LATIN SMALL LETTER E WITH ACUTE}", "a\n"]
+)
+def test_anything_else_is_not(name):
+    assert not is_node_name(name)
+
+
+@given(st.text())
+def test_the_nearest_name_is_a_name(text):
+    near = to_node_name(text)
+    assert near is None or is_node_name(near)
