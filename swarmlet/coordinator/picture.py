@@ -1,0 +1,145 @@
+"""The coordinator's picture of the cluster in memory: rows of the store, indexed for whoever decides.
+
+It is filled from the store's snapshot and follows every command's result; it never runs ahead of the disk.
+It also notes which workloads deserve a look by the scheduler, so that a plan costs what has changed and not
+what exists. It decides nothing and touches nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from swarmlet.coordinator.filters import Usage
+from swarmlet.model.health import Health
+from swarmlet.model.records import AssignmentRecord, ClusterRecord, NodeRecord, WorkloadRecord
+from swarmlet.model.workload import TERMINAL, Resources
+
+_NONE = Usage()
+_NO_RESOURCES = Resources()
+
+
+class Picture:
+    """Nodes, workloads and assignments, with the indexes that decisions need."""
+
+    def __init__(self, cluster: ClusterRecord) -> None:
+        self.cluster = cluster
+        self.nodes: dict[str, NodeRecord] = {}
+        self.workloads: dict[str, WorkloadRecord] = {}
+        self.assignments: dict[str, AssignmentRecord] = {}
+        self.health: dict[str, Health] = {}
+        self._of_workload: dict[str, dict[str, AssignmentRecord]] = {}
+        self._live_on: dict[str, dict[str, AssignmentRecord]] = {}
+        self._usage: dict[str, Usage] = {}
+        self._waiting: set[str] = set()
+        self._attention: set[str] = set()
+
+    # ---- following
+
+    def load(
+        self,
+        nodes: Iterable[NodeRecord],
+        workloads: Iterable[WorkloadRecord],
+        assignments: Iterable[AssignmentRecord],
+    ) -> None:
+        """Take a whole snapshot; every workload deserves a look after it."""
+        for workload in workloads:
+            self.put_workload(workload)
+        for node in nodes:
+            self.put_node(node)
+        for assignment in assignments:
+            self.put_assignment(assignment)
+
+    def put_node(self, node: NodeRecord) -> None:
+        """Take a node's row. Its work and everything that waits for a node deserve a look."""
+        if self.nodes.get(node.node_uid) == node:
+            return
+        self.nodes[node.node_uid] = node
+        self._attention.update(record.workload_id for record in self.live_on(node.node_uid))
+        self._attention |= self._waiting
+
+    def put_health(self, node_uid: str, health: Health) -> None:
+        """Take what a node says of its health."""
+        if self.health.get(node_uid, Health.OK) is health:
+            return
+        self.health[node_uid] = health
+        self._attention |= self._waiting
+
+    def put_workload(self, workload: WorkloadRecord) -> None:
+        """Take a workload's row; it deserves a look."""
+        workload_id = workload.workload_id
+        self.workloads[workload_id] = workload
+        if workload.pending_reason and not workload.stopping:
+            self._waiting.add(workload_id)
+        else:
+            self._waiting.discard(workload_id)
+        self._attention.add(workload_id)
+
+    def put_assignment(self, record: AssignmentRecord) -> None:
+        """Take an assignment's row; its workload deserves a look, and waiting ones when it made room."""
+        before = self.assignments.get(record.assignment_id)
+        if before == record:
+            return
+        self.assignments[record.assignment_id] = record
+        self._of_workload.setdefault(record.workload_id, {})[record.assignment_id] = record
+        self._count(before, -1)
+        self._count(record, +1)
+        self._attention.add(record.workload_id)
+        if before is not None and is_live(before) and not is_live(record):
+            self._attention |= self._waiting
+
+    def _count(self, record: AssignmentRecord | None, sign: int) -> None:
+        if record is None or not is_live(record):
+            return
+        workload = self.workloads.get(record.workload_id)
+        resources = workload.spec.resources if workload else _NO_RESOURCES
+        usage = self._usage.get(record.node_uid, _NONE)
+        live = self._live_on.setdefault(record.node_uid, {})
+        if sign > 0:
+            live[record.assignment_id] = record
+            self._usage[record.node_uid] = usage.plus(resources)
+        else:
+            live.pop(record.assignment_id, None)
+            self._usage[record.node_uid] = usage.minus(resources) if live else _NONE
+
+    def look_again(self, workload_ids: Iterable[str]) -> None:
+        """Mark workloads as deserving a look."""
+        self._attention.update(workload_ids)
+
+    def look_at_all(self) -> None:
+        """Mark every workload as deserving a look."""
+        self._attention.update(self.workloads)
+
+    def take_attention(self) -> frozenset[str]:
+        """Return the workloads that deserve a look, and forget them."""
+        taken = frozenset(self._attention)
+        self._attention.clear()
+        return taken
+
+    # ---- asking
+
+    def live_on(self, node_uid: str) -> Iterator[AssignmentRecord]:
+        """Yield the assignments on a node that have not ended."""
+        return iter(self._live_on.get(node_uid, {}).values())
+
+    def usage(self, node_uid: str) -> Usage:
+        """Return what the live assignments on a node asked for, together."""
+        return self._usage.get(node_uid, _NONE)
+
+    def of_workload(self, workload_id: str) -> list[AssignmentRecord]:
+        """Return every assignment of a workload by replica, newest epoch first."""
+        records = self._of_workload.get(workload_id, {}).values()
+        return sorted(records, key=lambda record: (record.replica, -record.epoch))
+
+    def latest(self, workload_id: str) -> dict[int, AssignmentRecord]:
+        """Return the assignment with the highest epoch of each replica that ever had one."""
+        found: dict[int, AssignmentRecord] = {}
+        for record in self._of_workload.get(workload_id, {}).values():
+            best = found.get(record.replica)
+            if best is None or record.epoch > best.epoch:
+                found[record.replica] = record
+        return found
+
+
+def is_live(record: AssignmentRecord) -> bool:
+    """Say whether an assignment has not ended, as far as the cluster knows."""
+    return record.state not in TERMINAL

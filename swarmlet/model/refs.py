@@ -1,0 +1,60 @@
+"""How people name things: by name, by id, or by a prefix that fits only one. Pure text work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from swarmlet.errors import error
+
+#: How many candidates an ambiguous reference lists.
+_SHOWN = 5
+
+
+class Named(NamedTuple):
+    """A thing that can be referred to. ``current`` ones go before those of the past with the same name."""
+
+    identifier: str
+    name: str
+    current: bool = True
+
+
+def matches(reference: str, things: Iterable[Named]) -> list[Named]:
+    """Return what ``reference`` may mean: an exact id, else an exact name, else every prefix match.
+
+    Things of the past are only meant when nothing current is.
+    """
+    if not reference:
+        return []
+    everything = list(things)
+    lowered = reference.lower()
+    exact = [thing for thing in everything if thing.identifier == reference]
+    named = [thing for thing in everything if thing.name == reference]
+    begun = [
+        thing
+        for thing in everything
+        if thing.identifier.startswith(lowered) or thing.name.startswith(reference)
+    ]
+    found = exact or named or begun
+    return [thing for thing in found if thing.current] or found
+
+
+def resolve(reference: str, things: Iterable[Named], absent: str) -> str:
+    """Return the id of the one thing meant.
+
+    Args:
+        reference: What a person wrote.
+        things: Everything it could mean.
+        absent: The catalogue code to raise when it means nothing, such as ``SWL-605``.
+
+    Raises:
+        SwarmletError: ``absent``, or ``SWL-606`` when several things fit.
+    """
+    found = matches(reference, things)
+    if not found:
+        raise error(absent, name=reference)
+    if len(found) > 1:
+        shown = [f"{thing.name} ({thing.identifier[:12]})" for thing in found[:_SHOWN]]
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise error("SWL-606", name=reference, matches=", ".join(shown) + more)
+    return found[0].identifier
