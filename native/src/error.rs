@@ -15,6 +15,11 @@ pub fn native(kind: &'static str, detail: impl Into<String>) -> PyErr {
     NativeError::new_err((kind, detail.into()))
 }
 
+/// Makes the exception for a failure of the core.
+pub fn failure(cause: impl swarmlet_core::Failure) -> PyErr {
+    native(cause.kind(), cause.to_string())
+}
+
 /// Registers the exception.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("NativeError", module.py().get_type::<NativeError>())

@@ -4,12 +4,18 @@
 //! panics, and refuses what it would not write itself. The bytes are described in `docs/protocol.md`.
 #![forbid(unsafe_code)]
 
+mod base64;
 mod bytes;
+pub mod claims;
+mod crc32;
 pub mod deny;
 pub mod frame;
 pub mod heartbeat;
 pub mod keeper;
 pub mod lease;
+pub mod msgpack;
+pub mod signature;
+pub mod token;
 pub mod x509;
 
 /// The 16 bytes of a node's UUID.

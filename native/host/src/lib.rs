@@ -3,11 +3,13 @@
 //! It holds no rule of the cluster: Python decides, this does it and says what it could not do.
 //!
 //! `unsafe` is denied except in these modules, where each block says why it is sound:
+//! - [`fd`]: reading a secret from an open descriptor;
 //! - [`sys`]: single calls into the kernel.
 #![deny(unsafe_code)]
 
 mod csr;
 pub mod error;
+pub mod fd;
 pub mod identity;
 pub mod keys;
 pub mod leaf;
