@@ -7,7 +7,7 @@
 const ED25519: [u8; 7] = [0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70];
 /// OID 2.5.4.3, `commonName`.
 const COMMON_NAME: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x03];
-/// `ub-common-name` of RFC 5280 appendix A.1, in characters.
+/// `ub-common-name` of RFC 5280 appendix A.1; counted in bytes, as the strictest readers do.
 const COMMON_NAME_MAX: usize = 64;
 
 const INTEGER_0: [u8; 3] = [0x02, 0x01, 0x00];
@@ -39,7 +39,10 @@ pub(crate) fn request(
 }
 
 fn subject(name: &str) -> Vec<u8> {
-    let name: String = name.chars().take(COMMON_NAME_MAX).collect();
+    let end = (0..=COMMON_NAME_MAX)
+        .rev()
+        .find(|end| name.is_char_boundary(*end));
+    let name = name.get(..end.unwrap_or(0)).unwrap_or(name);
     if name.is_empty() {
         return tagged(SEQUENCE, &[]);
     }

@@ -37,12 +37,7 @@ impl Identity {
         let first = chain
             .first()
             .ok_or_else(|| HostError::new(Kind::CertificateDamaged, "the chain is empty"))?;
-        let leaf = Leaf::read(first).ok_or_else(|| {
-            HostError::new(
-                Kind::CertificateDamaged,
-                "the leaf certificate cannot be read",
-            )
-        })?;
+        let leaf = Leaf::read(first)?;
         if leaf.public_key != key.public_key() {
             return Err(HostError::new(
                 Kind::IdentityMismatch,

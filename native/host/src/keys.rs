@@ -92,9 +92,6 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// What every token signature covers before the claims (T1).
-    pub const DOMAIN: &'static [u8] = b"swarmlet/join/v1\0";
-
     /// Reads the key at `path`, or makes one there when nothing is.
     ///
     /// The file is checksummed like a slot. It is made under another name and linked into place, so that
@@ -155,8 +152,7 @@ impl SigningKey {
 
     /// Returns `claims || signature`; the signature covers the domain prefix and the claims.
     pub fn sign_claims(&self, claims: &[u8]) -> Vec<u8> {
-        let signature = self.pair.sign(&[Self::DOMAIN, claims].concat());
-        [claims, signature.as_slice()].concat()
+        swarmlet_core::token::sign_claims(self.pair.key.as_bytes(), claims)
     }
 }
 
