@@ -1,0 +1,1 @@
+"""What this device is. ``probe.py`` asks the machine, ``parse_*`` and ``assemble`` tell what it means."""
