@@ -22,6 +22,8 @@ from swarmlet.model.membership import NodeState
 from swarmlet.model.records import NodeRecord
 
 NODE_ROLE = "node"
+#: Both are for good: whoever left joins again as a new node.
+_PAST = frozenset({NodeState.LEFT, NodeState.REVOKED})
 
 
 class Phase(enum.Enum):
@@ -111,7 +113,7 @@ def objection(certificate: Certificate, node: NodeRecord | None) -> str | None:
     """
     if certificate.role != NODE_ROLE:
         return "role"
-    if node is None or node.state is NodeState.REVOKED or node.replaced_by is not None:
+    if node is None or node.state in _PAST or node.replaced_by is not None:
         return "revoked"
     if certificate.serial not in (node.serial, node.next_serial):
         return "superseded-certificate"
