@@ -87,9 +87,11 @@ def refusal(refused: Refused, expires_s: int, name: str) -> tuple[str, dict[str,
     if refused.retry_after_ms is not None:
         fields.setdefault("seconds", str(-(-refused.retry_after_ms // 1000)))
     if refused.code == "SWL-104":
-        fields["at"] = steps.utc_minute(expires_s)
+        from swarmlet.tokens.durations import instant, spoken  # noqa: PLC0415 - only a refusal needs a calendar
+
+        fields.setdefault("at", instant(expires_s))
         if refused.time_ms is not None:
-            fields["ago"] = steps.span(max(0.0, refused.time_ms / 1000 - expires_s))
+            fields.setdefault("ago", spoken(refused.time_ms / 1000 - expires_s))
     if refused.code not in CATALOGUE:
         return "SWL-115", {**fields, "theirs": steps.plain(refused.code, 20)}
     return refused.code, fields

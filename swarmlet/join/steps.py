@@ -54,16 +54,6 @@ def span(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{int(seconds)} s"
 
 
-def utc_minute(unix_s: int) -> str:
-    """Return a Unix time as ``2024-08-01 15:30 UTC``; what no calendar holds is shown as the number."""
-    from datetime import UTC, datetime  # noqa: PLC0415 - only a refusal needs a calendar
-
-    try:
-        return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    except (ValueError, OverflowError, OSError):
-        return f"{unix_s} s after 1970"
-
-
 def reached(address: str, rtt_ms: float, skew_s: float) -> str:
     """Return the text of step 2."""
     return f"{address} ok, {max(rtt_ms, 1):.0f} ms, clock skew {span(skew_s)}"
