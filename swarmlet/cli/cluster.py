@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from swarmlet import __version__
 from swarmlet.cli import commands_cluster, commands_nodes, commands_tokens, commands_work
@@ -75,9 +76,7 @@ def _nodes(commands: argparse._SubParsersAction[Parser]) -> None:
         ("drain", Availability.DRAINING, "move a node's work elsewhere"),
         ("uncordon", Availability.ACTIVE, "let a node take work again"),
     ):
-        _admin(
-            group, name, lambda parser, wanted=wanted: commands_nodes.add_availability(parser, wanted), text
-        )  # type: ignore[misc]
+        _admin(group, name, partial(commands_nodes.add_availability, wanted=wanted), text)
 
 
 def _group(

@@ -1,42 +1,40 @@
-"""Options made from the settings tables, so that a flag, a variable and a file key can never disagree."""
+"""The settings of both programs as options, and how a command gets the checked ones."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
 
-from swarmlet.config.keys import Key
+from swarmlet.config import cluster_keys, keys
+from swarmlet.config.cluster_keys import ClusterConfig
+from swarmlet.config.keys import Config, Key
+from swarmlet.config.load import CLUSTER, NODE, Loaded, load
+from swarmlet.config.show import add_flags, taken_flags
 
 
 def add_settings(
-    parser: argparse.ArgumentParser, keys: Iterable[Key], only: frozenset[str] | None = None
+    parser: argparse.ArgumentParser, table: Iterable[Key], only: frozenset[str] | None = None
 ) -> None:
-    """Add an option for every key that has a flag.
+    """Add ``--config`` and an option for every setting that has a flag.
 
     Args:
         parser: Where to add them.
-        keys: A settings table.
+        table: A settings table.
         only: Fields to add; ``None`` for all.
     """
-    group = parser.add_argument_group(
-        "settings (also as environment variables and in the configuration file)"
-    )
+    group = parser.add_argument_group("settings, also taken from the environment and a configuration file")
     group.add_argument(
         "--config", metavar="FILE", dest="config_file", help="read settings from this TOML file"
     )
-    for key in keys:
-        if key.flag is None or (only is not None and key.field not in only):
-            continue
-        shown = key.default_shown or key.default or "not set"
-        text = f"{key.meaning} ({shown})".replace("%", "%%")
-        group.add_argument(key.flag, dest=f"setting_{key.field}", metavar=key.field.upper(), help=text)
+    wanted = [key for key in table if only is None or key.field in only]
+    add_flags(group, wanted, [key.field for key in wanted])  # type: ignore[arg-type] # a group adds as a parser does
 
 
-def flags_of(args: argparse.Namespace) -> dict[str, str | None]:
-    """Return the flags that were given, by field, for ``config.load``."""
-    prefix = "setting_"
-    return {
-        name.removeprefix(prefix): value
-        for name, value in vars(args).items()
-        if name.startswith(prefix) and value is not None
-    }
+def node_settings(args: argparse.Namespace) -> Loaded[Config]:
+    """Return the node's settings for these arguments; ``SWL-401`` names all that is wrong."""
+    return load(NODE, taken_flags(args, keys.KEYS), args.config_file)
+
+
+def cluster_settings(args: argparse.Namespace) -> Loaded[ClusterConfig]:
+    """Return the coordinator's settings for these arguments; ``SWL-401`` names all that is wrong."""
+    return load(CLUSTER, taken_flags(args, cluster_keys.KEYS), args.config_file)

@@ -1,0 +1,45 @@
+"""Where a join token comes from: an argument, a file, standard input; the first that is given.
+
+The text in a file or on standard input is read natively and never becomes a Python string (T11). One on the
+command line already was one, and stays visible to other users of the machine: that is said.
+"""
+
+from __future__ import annotations
+
+import os
+
+from swarmlet._native import NativeError, Token
+from swarmlet.cli.render import Renderer
+from swarmlet.config.token_file import open_token_file
+from swarmlet.errors import from_native
+
+
+def take_token(text: str | None, path: str | None, render: Renderer) -> Token | None:
+    """Return the token that was given, or ``None`` when none was.
+
+    Args:
+        text: From ``--token``; ``-`` is standard input.
+        path: From ``--token-file`` or ``SWARM_AUTH_TOKEN_FILE``; ``-`` is standard input.
+        render: Where warnings go.
+
+    Raises:
+        SwarmletError: ``SWL-101`` to ``SWL-103`` for what is no token, ``SWL-113``, ``SWL-114`` for its file.
+    """
+    try:
+        if text is not None and text != "-":
+            render.warn(
+                "other users of this machine can read a token on the command line; better: --token-file FILE"
+            )
+            return Token.parse(text)
+        source = "-" if text == "-" else path
+        if source is None:
+            return None
+        file = open_token_file(source)
+        for warning in file.warnings:
+            render.warn(warning)
+        try:
+            return Token.read_fd(file.fd)
+        finally:
+            os.close(file.fd)
+    except NativeError as failure:
+        raise from_native(*failure.args, path=path or "-") from None
