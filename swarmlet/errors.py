@@ -271,6 +271,13 @@ CATALOGUE: dict[str, Entry] = {
         "the coordinator at {address} speaks protocol version {theirs}, this swarmlet speaks {ours}",
         _NOTHING_HERE, "update the older of the two",
     ),
+    "SWL-209": Entry(
+        "leave-unconfirmed", UnreachableError, Exit.UNREACHABLE,
+        "the cluster could not be told that this node leaves: {detail}",
+        "the identity was kept and this node is still a member",
+        "try again when the coordinator can be reached; or  swarmlet leave --force  here and"
+        "  stratoswarm nodes rm {name}  there",
+    ),
     # ---- 3xx identity and local state
     "SWL-300": Entry(
         "identity-damaged", StateError, Exit.FAILED,
@@ -380,6 +387,16 @@ CATALOGUE: dict[str, Entry] = {
         "the workload asks for {asked} and this node lends {limit} ({key})",
         "nothing was started", "ask for less, or raise {key} on the node",
     ),
+    "SWL-507": Entry(
+        "engine-refused", WorkError, Exit.FAILED,
+        "the container engine refused the workload: {detail}",
+        "nothing else was started", "change what the workload asks for; the engine says what it cannot give",
+    ),
+    "SWL-508": Entry(
+        "spawn-failed", WorkError, Exit.FAILED,
+        "the process could not be started on the node {node}: {detail}",
+        "nothing else was started", "on the node run  swarmlet profile-hardware",
+    ),
     # ---- 6xx coordinator and store
     "SWL-600": Entry(
         "cluster-exists", UsageError, Exit.USAGE,
@@ -427,6 +444,31 @@ CATALOGUE: dict[str, Entry] = {
         "request-refused", UsageError, Exit.USAGE,
         "the coordinator cannot take this request: {detail}",
         _NOTHING, "{hint}",
+    ),
+    "SWL-609": Entry(
+        "store-newer", StateError, Exit.FAILED,
+        "the cluster database {path} was written by a newer version (schema {theirs}, this one knows {ours})",
+        "the coordinator did not start and did not change the file", "start the newer version again",
+    ),
+    "SWL-610": Entry(
+        "key-permissions", StateError, Exit.FAILED,
+        "the key file {path} can be read by others or belongs to another user",
+        "the coordinator did not start and changed nothing", "chmod 600 {path}",
+    ),
+    "SWL-611": Entry(
+        "key-damaged", StateError, Exit.FAILED,
+        "the key file {path} is damaged: {detail}",
+        "the coordinator did not start and changed nothing", "put the file back from where it is kept",
+    ),
+    "SWL-612": Entry(
+        "key-unreadable", StateError, Exit.FAILED,
+        "the key file {path} cannot be read: {detail}",
+        "the coordinator did not start and changed nothing", "check the path and its permissions",
+    ),
+    "SWL-613": Entry(
+        "ca-expired", StateError, Exit.FAILED,
+        "the certificate authority cannot sign: its intermediate certificate expired on {at}",
+        "nodes that are connected go on working", "put {path} back for one start: a new one is made with it",
     ),
     # ---- 7xx admin and local API
     "SWL-700": Entry(

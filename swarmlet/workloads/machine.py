@@ -168,7 +168,7 @@ def recover(replica: Replica, now: Now) -> Step:
     if replica.assignment.spec.kind is Kind.CONTAINER:
         adopting = replace(ready, phase=Phase.ADOPTING)
         return adopting, (ev.Adopt(adopting.attempt),)
-    waiting = replace(ready, phase=Phase.WAITING)
+    waiting = replace(_again(ready), phase=Phase.WAITING)
     return _end_as_asked(waiting, now) if waiting.ending else (waiting, ())
 
 
@@ -207,6 +207,16 @@ def _observed(
     return after, actions
 
 
+def _again(replica: Replica) -> Replica:
+    """Count a restart when a run is known to be over: only that lets the state told go back (may_advance)."""
+    ran = replica.state in {AssignmentState.RUNNING, AssignmentState.STOPPING}
+    return replace(replica, restarts=replica.restarts + 1) if ran else replica
+
+
+def _journal_first(actions: tuple[ev.Action, ...]) -> tuple[ev.Action, ...]:
+    return (ev.Journal(), *(action for action in actions if not isinstance(action, ev.Journal)))
+
+
 def _end(
     replica: Replica, now: Now, state: AssignmentState, reason: str, *, exit_code: int | None = None
 ) -> Step:
@@ -214,9 +224,7 @@ def _end(
     ended = replace(replica, phase=Phase.ENDED, attempt=replica.attempt + 1, suspended=False)
     # A journalled end must be reported even when a crash cut off the report: law 4 holds since it is on disk.
     after, told = _observed(ended, now, state, reason, exit_code=exit_code)
-    tidy: ev.Action = ev.Remove() if replica.leaving else ev.Clean()
-    observe = tuple(action for action in told if not isinstance(action, ev.Journal))
-    return after, (ev.Journal(), *observe, tidy)
+    return after, (*_journal_first(told), ev.Remove() if replica.leaving else ev.Clean())
 
 
 def _end_as_asked(replica: Replica, now: Now, ended: Exit | None = None) -> Step:
@@ -227,8 +235,9 @@ def _end_as_asked(replica: Replica, now: Now, ended: Exit | None = None) -> Step
 
 def _wait(replica: Replica, now: Now, reason: str) -> Step:
     """Go back to waiting; whatever is under way is of an earlier attempt now."""
-    idle = replace(replica, phase=Phase.WAITING, attempt=replica.attempt + 1, suspended=False)
-    return _observed(idle, now, AssignmentState.PREPARING, reason)
+    idle = replace(_again(replica), phase=Phase.WAITING, attempt=replica.attempt + 1, suspended=False)
+    after, told = _observed(idle, now, AssignmentState.PREPARING, reason)
+    return after, _journal_first(told)
 
 
 def _back_off(replica: Replica, now: Now, why: str, *, exit_code: int | None = None) -> Step:
@@ -236,11 +245,15 @@ def _back_off(replica: Replica, now: Now, why: str, *, exit_code: int | None = N
     failures = replica.failures if quick else 0
     delay = backoff_s(failures, now.jitter)
     paused = replace(
-        replica, phase=Phase.BACKING_OFF, attempt=replica.attempt + 1, failures=failures + 1, started=0.0
+        _again(replica),
+        phase=Phase.BACKING_OFF,
+        attempt=replica.attempt + 1,
+        failures=failures + 1,
+        started=0.0,
     )
     reason = f"{why}; starts again in {max(1, round(delay))} s"
     after, told = _observed(paused, now, AssignmentState.PREPARING, reason, exit_code=exit_code)
-    return after, (*told, ev.SetTimer(ev.Timer.RESTART, after.attempt, delay))
+    return after, (ev.SetTimer(ev.Timer.RESTART, after.attempt, delay), *_journal_first(told))
 
 
 def _terminate(replica: Replica, now: Now) -> Step:
@@ -255,13 +268,8 @@ def _terminate(replica: Replica, now: Now) -> Step:
     return after, (ev.Terminate(), ev.SetTimer(ev.Timer.GRACE, replica.attempt, grace), *told)
 
 
-def _prepare(replica: Replica, now: Now, *, again: bool) -> Step:
-    ready = replace(
-        replica,
-        phase=Phase.PREPARING,
-        attempt=replica.attempt + 1,
-        restarts=replica.restarts + int(again),
-    )
+def _prepare(replica: Replica, now: Now) -> Step:
+    ready = replace(replica, phase=Phase.PREPARING, attempt=replica.attempt + 1)
     after, told = _observed(ready, now, AssignmentState.PREPARING)
     return after, (*told, ev.Prepare(after.attempt))
 
@@ -276,8 +284,8 @@ def _hold(replica: Replica, event: ev.Hold, now: Now) -> Step:
 
 
 def _begin(replica: Replica, _event: ev.Begin, now: Now) -> Step:
-    after, actions = _prepare(replica, now, again=replica.recovered or replica.attempt > 0)
-    return after, (ev.Journal(), *(action for action in actions if not isinstance(action, ev.Journal)))
+    after, actions = _prepare(replica, now)
+    return after, _journal_first(actions)
 
 
 def _refuse(replica: Replica, event: ev.Refuse, now: Now) -> Step:
@@ -326,7 +334,7 @@ def _exited(replica: Replica, event: ev.Exited, now: Now) -> Step:
 
 
 def _restart_due(replica: Replica, _event: ev.RestartDue, now: Now) -> Step:
-    return _prepare(replica, now, again=True)
+    return _prepare(replica, now)
 
 
 def _grace_over(replica: Replica, _event: ev.GraceOver, _now: Now) -> Step:
@@ -337,13 +345,14 @@ def _grace_over(replica: Replica, _event: ev.GraceOver, _now: Now) -> Step:
 def _not_found(replica: Replica, _event: ev.NotFound, now: Now) -> Step:
     if replica.ending:
         return _end_as_asked(replica, now)
-    return replace(replica, phase=Phase.WAITING, suspended=False), ()
+    return replace(_again(replica), phase=Phase.WAITING, suspended=False), ()
 
 
 def _adopt_failed(replica: Replica, event: ev.AdoptFailed, now: Now) -> Step:
     delay = backoff_s(replica.failures, now.jitter)
     later = replace(replica, attempt=replica.attempt + 1, failures=replica.failures + 1)
-    state = AssignmentState.STOPPING if replica.ending else AssignmentState.PREPARING
+    # It may well run on meanwhile: only the reason changes, not the state.
+    state = AssignmentState.STOPPING if replica.ending else replica.state
     after, told = _observed(later, now, state, event.reason)
     return after, (*told, ev.SetTimer(ev.Timer.ADOPT, after.attempt, delay))
 
