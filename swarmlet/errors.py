@@ -397,6 +397,11 @@ CATALOGUE: dict[str, Entry] = {
         "the process could not be started on the node {node}: {detail}",
         "nothing else was started", "on the node run  swarmlet profile-hardware",
     ),
+    "SWL-509": Entry(
+        "output-unreachable", WorkError, Exit.UNREACHABLE,
+        "the output of {workload} cannot be read from the node {node}: {detail}",
+        "the workload is not touched by this", "stratoswarm nodes inspect {node}",
+    ),
     # ---- 6xx coordinator and store
     "SWL-600": Entry(
         "cluster-exists", UsageError, Exit.USAGE,
