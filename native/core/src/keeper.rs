@@ -99,14 +99,20 @@ impl LeaseKeeper {
 
     /// Returns when [`LeaseKeeper::beat`] or [`LeaseKeeper::lapse`] has something to say.
     pub fn next_deadline(&self) -> Option<Millis> {
-        let lapse_at = self
-            .held_since
-            .zip(self.patience())
-            .map(|(since, patience)| since + patience);
-        match (self.beat_at, lapse_at) {
+        match (self.beat_at, self.lapse_at()) {
             (Some(beat), Some(lapse)) => Some(beat.min(lapse)),
             (one, other) => one.or(other),
         }
+    }
+
+    /// Returns when the next heartbeat is due; `None` while not connected.
+    pub fn beat_at(&self) -> Option<Millis> {
+        self.beat_at
+    }
+
+    /// Returns when the lease lapses unless something is acknowledged before; `None` while it is not held.
+    pub fn lapse_at(&self) -> Option<Millis> {
+        Some(self.held_since? + self.patience()?)
     }
 
     /// Says whether the lease is held, as of the last call.

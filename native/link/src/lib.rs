@@ -1,2 +1,26 @@
-//! The I/O engine: sockets, TLS, timers.
+//! The I/O engine: sockets, TLS 1.3, frames, heartbeats and leases in one thread.
+//!
+//! What a message means, who may join and what follows from a death is Python's; this crate moves bytes, proves
+//! who is at the other end, and tells what happened. It holds no rule of the cluster beyond `swarmlet-core`.
 #![forbid(unsafe_code)]
+
+mod clock;
+mod conn;
+mod driver;
+mod ending;
+mod engine;
+mod event;
+mod keepers;
+mod limits;
+mod listener;
+mod mailbox;
+mod outbox;
+mod shared;
+mod stats;
+mod timers;
+pub mod tls;
+pub mod verify;
+
+pub use engine::{Engine, EngineError, Outbound};
+pub use event::{Event, Peer, Taken};
+pub use listener::ListenerLimits;
