@@ -133,7 +133,7 @@ impl Entry {
 
 /// Returns after how many milliseconds of silence a node is suspect: 2.5 heartbeat intervals.
 pub fn suspect_after(lease: Lease) -> Millis {
-    Millis::from(lease.heartbeat_ms) * 5 / 2
+    (Millis::from(lease.heartbeat_ms) * 5).div_ceil(2)
 }
 
 /// The leases of all nodes of a coordinator. Every `now` is in milliseconds of the boot clock and never goes back.
@@ -293,6 +293,11 @@ impl LeaseTable {
     /// Says whether no node is in the table.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
+    }
+
+    /// Returns how many timers are kept, stale ones included.
+    pub fn timers(&self) -> usize {
+        self.timers.len()
     }
 
     fn insert(&mut self, uid: Uid, state: State, conn: Option<u64>, lease: Lease, now: Millis) {

@@ -14,6 +14,7 @@ pub mod heartbeat;
 pub mod keeper;
 pub mod lease;
 pub mod msgpack;
+mod role;
 pub mod signature;
 pub mod token;
 pub mod x509;

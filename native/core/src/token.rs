@@ -125,8 +125,8 @@ impl Seed {
         let mut text = Zeroizing::new(String::with_capacity(MAX_TEXT));
         text.push_str(PREFIX);
         base64::encode(&body, &mut text);
-        let sum = crc32(text.as_bytes());
-        base64::encode(&sum.to_be_bytes(), &mut text);
+        let sum = checksum_of(text.as_bytes());
+        text.push_str(&sum);
         Ok(text)
     }
 
@@ -175,9 +175,7 @@ impl Token {
         let (summed, checksum) = text
             .split_at_checked(text.len() - CHECKSUM)
             .ok_or(TokenError::Encoding)?;
-        let mut sum = Vec::with_capacity(4);
-        base64::decode(checksum, &mut sum).ok_or(TokenError::Encoding)?;
-        if sum != crc32(summed).to_be_bytes() {
+        if checksum != checksum_of(summed).as_bytes() {
             return Err(TokenError::Checksum);
         }
         let coded = summed.get(PREFIX.len()..).ok_or(TokenError::Encoding)?;
@@ -283,6 +281,13 @@ fn proof_message(claims: &Claims, signed: &[u8], csr: &[u8], exporter: &[u8; 32]
         exporter,
     ]
     .concat()
+}
+
+/// Returns the six characters that follow a token's text.
+fn checksum_of(text: &[u8]) -> String {
+    let mut out = String::with_capacity(CHECKSUM);
+    base64::encode(&crc32(text).to_be_bytes(), &mut out);
+    out
 }
 
 fn split_signed(signed: &[u8]) -> Option<(&[u8], &[u8])> {
