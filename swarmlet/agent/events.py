@@ -108,6 +108,7 @@ class Outcome(enum.Enum):
     RENEWED = "renewed"  # connect again at once, with the new identity
     SUPERSEDED = "superseded"  # another connection took this node's place
     REVOKED = "revoked"  # this node was removed
+    REFUSED = "refused"  # its certificate is not taken, for another reason than removal
     LEFT = "left"  # it asked to leave, and the cluster confirmed
     STOPPED = "stopped"
 

@@ -125,7 +125,9 @@ TABLE: dict[State, dict[type[Event], frozenset[State]]] = {
 #: Ends of a connection that are about this node, not about the way to the coordinator.
 _VERDICTS = {
     "revoked": Outcome.REVOKED,
-    "certificate-refused": Outcome.REVOKED,
+    "certificate-refused": Outcome.REFUSED,
+    "superseded-certificate": Outcome.REFUSED,
+    "role": Outcome.REFUSED,
     "superseded": Outcome.SUPERSEDED,
 }
 
@@ -223,15 +225,16 @@ class Session:
             return self._take_refused(message)
         if not isinstance(message, Challenge):
             return self._broken(f"it sent {type(message).__name__} before its challenge")
-        if message.protocol != PROTOCOL_VERSION:
-            return self._broken(f"it speaks protocol version {message.protocol}")
-        if message.cluster_id != self._cluster_id:
-            return self._broken("it is another cluster under the same key")
+        wrong = odd_challenge(message, self._cluster_id)
+        if wrong is not None:
+            return self._broken(wrong)
         learn = Learn(message.time_ms)
         if message.time_ms >= self._not_after_ms:
             self.state = State.RENEWING
             self._renewing = True
             return [learn, RequestRenewal(), SetTimer(REPLY_S)]
+        if self._leaving:  # nothing to greet for: whoever leaves takes no more work
+            return [learn, *self._say_leave()]
         self.state = State.GREETED
         return [learn, SayHello(), SetTimer(REPLY_S)]
 
@@ -352,17 +355,20 @@ class Session:
         return self._end(Outcome.LOST, "timed-out", "no answer in time", hangup=True)
 
     def _on_closed(self, event: Closed) -> list[Action]:
-        outcome = _VERDICTS.get(event.reason, Outcome.LOST)
-        if outcome is Outcome.REVOKED and self.state is State.LEAVING:
-            outcome = Outcome.LEFT  # it denied the certificate and cut before its goodbye came through
-        return self._end(outcome, event.reason, event.detail, hangup=False)
+        return self._end(self._verdict(event.reason, event.detail), event.reason, event.detail, hangup=False)
 
     def _goodbye(self, reason: str) -> list[Action]:
-        if reason == "left" or (reason == "revoked" and self.state is State.LEAVING):
-            outcome = Outcome.LEFT if self.state is State.LEAVING else Outcome.REVOKED
-        else:
-            outcome = _VERDICTS.get(reason, Outcome.LOST)
-        return self._end(outcome, reason, "the coordinator said goodbye", hangup=True)
+        named = "revoked" if reason == "left" else reason
+        return self._end(self._verdict(named, ""), reason, "the coordinator said goodbye", hangup=True)
+
+    def _verdict(self, reason: str, detail: str) -> Outcome:
+        outcome = _VERDICTS.get(reason, Outcome.LOST)
+        if reason == "certificate-refused" and "revoked" in detail:
+            outcome = Outcome.REVOKED
+        if self.state is State.LEAVING and outcome in {Outcome.REVOKED, Outcome.REFUSED}:
+            # Told, or denied before the goodbye came through: either way this node is no member any more.
+            return Outcome.LEFT
+        return outcome
 
     def _take_refused(self, refused: Refused) -> list[Action]:
         if refused.code == "SWL-207":
@@ -379,6 +385,15 @@ class Session:
         self.state = State.ENDED
         ending: list[Action] = [Hangup("closed")] if hangup else []
         return [SetTimer(None), *ending, End(outcome, reason, detail)]
+
+
+def odd_challenge(challenge: Challenge, cluster_id: str) -> str | None:
+    """Return what keeps this node from talking to a peer with this challenge, or ``None``."""
+    if challenge.protocol != PROTOCOL_VERSION:
+        return f"it speaks protocol version {challenge.protocol}"
+    if challenge.cluster_id != cluster_id:
+        return "it is another cluster under the same key"
+    return None
 
 
 def _key(seen: Observation) -> tuple[str, int]:

@@ -245,8 +245,14 @@ def test_leaving_waits_for_the_goodbye():
     assert drive.feed(Goodbye("left")).end.outcome is Outcome.LEFT
 
 
-def test_leaving_asked_early_is_said_after_the_welcome():
-    assert Drive().feed(LeaveAsked(), Opened(), CHALLENGE, WELCOME).sent == [Leave()]
+def test_leaving_asked_early_is_said_in_place_of_the_hello():
+    drive = Drive().feed(LeaveAsked(), Opened(), CHALLENGE)
+    assert drive.sent == [Leave()]
+    assert not drive.all(SayHello)
+
+
+def test_leaving_asked_during_the_greeting_is_said_after_the_welcome():
+    assert greeted().feed(LeaveAsked(), WELCOME).sent == [Leave()]
 
 
 @pytest.mark.parametrize("reason", ["revoked", "certificate-refused"])
@@ -261,7 +267,9 @@ def test_a_denied_certificate_after_leave_means_it_left(reason):
         (Goodbye("left"), Outcome.REVOKED),
         (Goodbye("superseded"), Outcome.SUPERSEDED),
         (Goodbye("shutdown"), Outcome.LOST),
-        (Closed("certificate-refused", "x"), Outcome.REVOKED),
+        (Closed("certificate-refused", "it was revoked"), Outcome.REVOKED),
+        (Closed("certificate-refused", "it has expired or is not valid yet"), Outcome.REFUSED),
+        (Goodbye("superseded-certificate"), Outcome.REFUSED),
         (Closed("superseded", ""), Outcome.SUPERSEDED),
         (Closed("reset", ""), Outcome.LOST),
         (LeaseLapsed(), Outcome.LOST),

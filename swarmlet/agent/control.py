@@ -1,0 +1,205 @@
+"""Local control of a running agent: one JSON line in, one JSON line out, over a unix socket (L3).
+
+Only this user and root are heard, as the kernel tells who calls (SO_PEERCRED). What a command does is for
+``app.py``; here are the socket, its bounds and the caller's side of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+import msgspec
+
+from swarmlet.errors import SwarmletError, error
+
+_log = logging.getLogger(__name__)
+
+SOCKET_NAME = "agent.sock"
+#: The longest request and the longest answer, in bytes.
+MOST_REQUEST = 4_096
+MOST_ANSWER = 262_144
+#: Callers at a time; more wait in the backlog.
+MOST_CALLERS = 4
+#: Seconds a caller may take to say what it wants.
+REQUEST_S = 5.0
+#: The longest address of a unix socket, without the final zero (unix(7)).
+_MOST_PATH = 107
+_CREDENTIALS = struct.Struct("3i")
+
+
+class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a caller wants: ``status`` or ``leave``."""
+
+    do: str
+    force: bool = False
+
+
+#: Carries a command out and returns what to answer. A :class:`SwarmletError` is answered as such.
+Handler = Callable[[Command], Awaitable[object]]
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What goes back: ``result``, or an error of the catalogue by code and fields."""
+
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    code: str = ""
+    fields: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def _address(data_dir: str) -> Iterator[str]:
+    """Yield an address of the socket that is short enough, through the directory's descriptor if need be."""
+    path = f"{data_dir}/{SOCKET_NAME}"
+    if len(os.fsencode(path)) <= _MOST_PATH:
+        yield path
+        return
+    fd = os.open(data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{fd}/{SOCKET_NAME}"
+    finally:
+        os.close(fd)
+
+
+def bind(data_dir: str) -> socket.socket:
+    """Listen on the socket of ``data_dir``, whose lock the caller holds: what is there is left over.
+
+    Raises:
+        OSError: The directory cannot be written. The agent runs without local control then.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{data_dir}/{SOCKET_NAME}")  # noqa: PTH108
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.setblocking(False)  # noqa: FBT003
+        # The mode is set before anyone can connect: a bound socket accepts only once it listens.
+        with _address(data_dir) as address:
+            listener.bind(address)
+        os.chmod(f"{data_dir}/{SOCKET_NAME}", 0o600)  # noqa: PTH101
+        listener.listen(MOST_CALLERS)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+class ControlServer:
+    """Answers callers until :meth:`serve` is cancelled."""
+
+    def __init__(self, listener: socket.socket, handler: Handler) -> None:
+        self._listener = listener
+        self._handler = handler
+        self._free = asyncio.Semaphore(MOST_CALLERS)
+
+    async def serve(self) -> None:
+        """Accept and answer; closes the socket when it ends."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    await self._free.acquire()
+                    try:
+                        caller, _ = await loop.sock_accept(self._listener)
+                    except OSError:
+                        self._free.release()
+                        await asyncio.sleep(0.1)
+                        continue
+                    group.create_task(self._serve_one(caller))
+        finally:
+            self._listener.close()
+
+    async def _serve_one(self, caller: socket.socket) -> None:
+        try:
+            with caller, contextlib.suppress(OSError, TimeoutError):
+                caller.setblocking(False)  # noqa: FBT003
+                answer = await self._answer(caller)
+                async with asyncio.timeout(REQUEST_S):
+                    line = msgspec.json.encode(answer) + b"\n"
+                    await asyncio.get_running_loop().sock_sendall(caller, line)
+        finally:
+            self._free.release()
+
+    async def _answer(self, caller: socket.socket) -> Answer:
+        uid = peer_uid(caller)
+        if uid not in {0, os.geteuid()}:
+            _log.warning("a caller of the control socket was refused", extra={"uid": uid})
+            return Answer(code="SWL-701", fields={"user": str(uid), "role": "owner of the agent"})
+        async with asyncio.timeout(REQUEST_S):
+            line = await _read_line(caller, MOST_REQUEST)
+        try:
+            command = msgspec.json.decode(line, type=Command)
+        except msgspec.MsgspecError as fault:
+            return Answer(code="SWL-400", fields={"detail": str(fault), "hint": "swarmlet --help"})
+        try:
+            return Answer(result=msgspec.Raw(msgspec.json.encode(await self._handler(command))))
+        except SwarmletError as failure:
+            return Answer(code=failure.code, fields=failure.fields)
+        except Exception as fault:  # noqa: BLE001 - it is logged, and must not end the agent, which runs work
+            _log.exception("a command over the control socket failed", extra={"do": command.do[:40]})
+            return Answer(code="SWL-799", fields={"detail": type(fault).__name__})
+
+
+def peer_uid(caller: socket.socket) -> int:
+    """Return the user at the other end, as the kernel saw it when it connected."""
+    raw = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(raw)[1])
+
+
+async def _read_line(one: socket.socket, most: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    data = bytearray()
+    while len(data) <= most:
+        chunk = await loop.sock_recv(one, 65_536)
+        data += chunk
+        if not chunk or b"\n" in chunk:
+            return bytes(data.partition(b"\n")[0])
+    raise OSError("the line is too long")
+
+
+async def ask(data_dir: str, command: Command, timeout_s: float) -> object:
+    """Send a command to the agent of ``data_dir`` and return its answer.
+
+    Args:
+        data_dir: Where the agent runs.
+        command: What to do.
+        timeout_s: Patience with the answer.
+
+    Raises:
+        SwarmletError: The agent's own refusal; ``SWL-308`` when none runs there, ``SWL-205`` when it does not
+            answer in time, ``SWL-701`` when it belongs to another user.
+    """
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        one.setblocking(False)  # noqa: FBT003
+        try:
+            async with asyncio.timeout(timeout_s):
+                with _address(data_dir) as address:
+                    await loop.sock_connect(one, address)
+                await loop.sock_sendall(one, msgspec.json.encode(command) + b"\n")
+                line = await _read_line(one, MOST_ANSWER)
+        except PermissionError:
+            raise error("SWL-701", user=str(os.geteuid()), role="owner of the agent") from None
+        except TimeoutError:
+            raise error("SWL-205", what_waited="the agent's answer", seconds=f"{timeout_s:.0f}") from None
+        except OSError:
+            raise error("SWL-308", path=data_dir) from None
+    return _unpack(line, data_dir)
+
+
+def _unpack(line: bytes, data_dir: str) -> object:
+    try:
+        answer = msgspec.json.decode(line, type=Answer)
+    except msgspec.MsgspecError:
+        raise error("SWL-308", path=data_dir) from None  # it ended while it answered
+    if answer.code:
+        raise error(answer.code, **_without(answer.fields, "code", "self"))
+    return msgspec.json.decode(answer.result)
+
+
+def _without(fields: Mapping[str, str], *names: str) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if name not in names}

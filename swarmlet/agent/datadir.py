@@ -1,0 +1,109 @@
+"""The data directory: made, checked before a token is spent, and locked for one agent at a time.
+
+It holds no rule about what is in it. An agent that is already a member runs on a full or read-only disk (N9);
+only a join needs to write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+
+from swarmlet.errors import SwarmletError, error
+
+#: The check before a join writes and syncs this many bytes: more than both identity slots take.
+PROBE_BYTES = 65_536
+_LOCK = "agent.lock"
+_PROBE = ".write-check"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def make(path: str) -> None:
+    """Make the directory, private to this user, unless it is there.
+
+    Raises:
+        StateError: ``SWL-301`` or ``SWL-302``.
+    """
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)  # noqa: PTH103 - pathlib costs milliseconds at every start
+    except OSError as fault:
+        raise _failure(path, fault) from None
+
+
+def check_writable(path: str) -> None:
+    """Write, sync and remove a small file, so that a join fails before it spends its token, not after.
+
+    Raises:
+        StateError: ``SWL-301`` missing, read-only or forbidden; ``SWL-302`` full.
+    """
+    probe = f"{path}/{_PROBE}"
+    try:
+        fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            left = memoryview(bytes(PROBE_BYTES))
+            while left:  # a disk that is nearly full takes a part first and says no to the rest
+                left = left[os.write(fd, left) :]
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as fault:
+        raise _failure(path, fault) from None
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(probe)  # noqa: PTH108
+
+
+def lock(path: str, program: str = "swarmlet agent") -> int:
+    """Take the directory for this process; the kernel gives it back when the process ends.
+
+    On a read-only file system the directory itself is locked.
+
+    Returns:
+        The descriptor that holds the lock; closing it frees the directory.
+
+    Raises:
+        LocalError: ``SWL-306``, with the process that has it.
+        StateError: ``SWL-301``; the directory is not there or not ours to open.
+    """
+    fd = _open_lock(path)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as fault:
+        pid = _read_pid(fd)
+        os.close(fd)
+        if fault.errno in {errno.EWOULDBLOCK, errno.EACCES}:
+            raise error("SWL-306", program=program, path=path, pid=pid) from None
+        raise _failure(path, fault) from None
+    with contextlib.suppress(OSError):  # a directory, or a full disk: the lock counts, not the number in it
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    return fd
+
+
+def _open_lock(path: str) -> int:
+    name = f"{path}/{_LOCK}"
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(name, os.O_RDWR | os.O_CREAT | flags, 0o600)
+    except OSError as fault:
+        if fault.errno not in {errno.EROFS, *_FULL}:
+            raise _failure(path, fault) from None
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as fault:
+        raise _failure(path, fault) from None
+
+
+def _read_pid(fd: int) -> str:
+    try:
+        return os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "?"
+    except OSError:
+        return "?"
+
+
+def _failure(path: str, fault: OSError) -> SwarmletError:
+    if fault.errno in _FULL:
+        return error("SWL-302", path=path)
+    return error("SWL-301", path=path, detail=(fault.strerror or str(fault)).lower())
