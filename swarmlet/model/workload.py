@@ -101,3 +101,27 @@ class Observation(msgspec.Struct, frozen=True):
     reason: str = ""
     exit_code: int | None = None
     restarts: int = 0
+
+
+#: Order of the states that an assignment moves through; every terminal state is last.
+_RANK: dict[AssignmentState, int] = {
+    AssignmentState.ASSIGNED: 0,
+    AssignmentState.PREPARING: 1,
+    AssignmentState.RUNNING: 2,
+    AssignmentState.STOPPING: 3,
+    AssignmentState.SUCCEEDED: 4,
+    AssignmentState.FAILED: 4,
+    AssignmentState.STOPPED: 4,
+    AssignmentState.LOST: 4,
+}
+
+
+def may_advance(before: AssignmentState, after: AssignmentState, *, restarted: bool = False) -> bool:
+    """Say whether an assignment observed in ``before`` may next be observed in ``after``.
+
+    States never go backwards and a terminal one is final. Only a restart on the same node (``restarted``: the
+    restart count grew) begins again at an earlier state. Staying in a state is allowed.
+    """
+    if before in TERMINAL:
+        return False
+    return restarted or _RANK[after] >= _RANK[before]

@@ -1,7 +1,7 @@
 """Each limit of a token as a question with a reason for an answer. Pure.
 
 A check returns ``None`` when the limit is kept, else a :class:`Refusal`. The coordinator's verdict is final;
-a node may ask the same questions beforehand to give its owner a hint, never to decide (its clock may be wrong).
+a node may ask the same questions beforehand for a hint to its owner, never to decide: its clock may be wrong.
 """
 
 from __future__ import annotations

@@ -98,8 +98,8 @@ class AdmissionFacts(msgspec.Struct, frozen=True):
     """What is known that bears on one join, read at one moment.
 
     Attributes:
-        token: The token's row, or ``None`` when this cluster never recorded it.
-        first: The earlier admission of the same (jti, CSR key), however long ago, when there is one.
+        token: The token's row (its ``nodes`` left empty), or ``None`` when this cluster never recorded it.
+        first: The admission of the same (jti, CSR key) that is still remembered, when there is one.
         twins: Nodes of the same hardware fingerprint that were neither removed nor replaced, newest first.
         blocked: The fingerprint was blocked by an administrator; the name of the node it was blocked with.
     """

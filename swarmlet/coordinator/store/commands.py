@@ -2,10 +2,10 @@
 
 Time and chosen identifiers are inputs, so that applying a command is deterministic; a command never holds a
 secret, since it is written to the audit log. ``at_ms`` is Unix milliseconds by the coordinator's clock;
-``actor`` says who asked (``uid:0``, ``node:<uid>``, ``coordinator``); ``key`` is an idempotency key: a command
-whose key was applied before returns the first result and changes nothing (P3). Whether it is the same command
-is judged by what was asked: kind, actor and fields without times and chosen identifiers, or ``intent`` (any
-digest of the request) where the identifiers are mixed into a field, as in a token's claims.
+``actor`` says who asked (``uid:0``, ``node:<uid>``, ``coordinator``); ``key`` is an idempotency key: a
+command whose key was applied before returns the first result and changes nothing (P3). Whether it is the
+same command is judged by what was asked: kind, actor and fields without times and chosen identifiers, or
+``intent`` (any digest of the request) where identifiers are mixed into a field, as in a token's claims.
 """
 
 from __future__ import annotations
@@ -35,6 +35,12 @@ class InitCluster(Command, frozen=True, kw_only=True, tag="init-cluster"):
     intermediate: bytes
     token_kid: bytes
     token_key: bytes
+
+
+class RenewIntermediate(Command, frozen=True, kw_only=True, tag="renew-intermediate"):
+    """The root signed a new intermediate certificate (DER); it signs every certificate from now on."""
+
+    intermediate: bytes
 
 
 class MintToken(Command, frozen=True, kw_only=True, tag="mint-token"):
@@ -201,6 +207,7 @@ class ReportObserved(Command, frozen=True, kw_only=True, tag="report-observed"):
 
 AnyCommand = (
     InitCluster
+    | RenewIntermediate
     | MintToken
     | RevokeToken
     | AdmitNode
