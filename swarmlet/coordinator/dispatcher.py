@@ -11,13 +11,14 @@ listed, and would run again what it forgot if it were listed as wanted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
 
+from swarmlet.coordinator.picture import Picture
 from swarmlet.link.messages import Desired
-from swarmlet.model.records import AssignmentRecord, WorkloadRecord
+from swarmlet.model.records import AssignmentRecord
 from swarmlet.model.workload import TERMINAL, Assignment, AssignmentState
 
 #: Bytes of assignments in one message; a frame holds 65,536 and the rest of the message is small.
@@ -36,43 +37,35 @@ class Wanted(NamedTuple):
     assignments: Mapping[str, Assignment]
 
 
-def ended(
-    records: Iterable[AssignmentRecord], workloads: Mapping[str, WorkloadRecord], now_ms: int
-) -> list[Assignment]:
-    """Return the ended replicas of a node that stay listed, newest first.
+def wanted(picture: Picture, node_uid: str, now_ms: int) -> Wanted:
+    """Return what a node should know: what it is to run, and what it should keep the output of.
 
     Args:
-        records: Assignments of the node, ended or not.
-        workloads: By id.
+        picture: The cluster.
+        node_uid: Which node.
         now_ms: Unix milliseconds.
     """
-    told = [
+    kept = [
         record
-        for record in records
-        if record.state in TERMINAL
-        and record.state is not AssignmentState.LOST
-        and record.workload_id in workloads
-        and now_ms - record.state_since_ms <= KEPT_MS
+        for record in picture.ended_on(node_uid)
+        if record.state is not AssignmentState.LOST and now_ms - record.state_since_ms <= KEPT_MS
     ]
-    told.sort(key=lambda record: (-record.state_since_ms, record.assignment_id))
-    return [
-        Assignment(
-            assignment_id=record.assignment_id,
-            workload_id=record.workload_id,
-            replica=record.replica,
-            epoch=record.epoch,
-            spec=workloads[record.workload_id].spec,
-            stop=True,
-        )
-        for record in told[:KEPT_MOST]
-    ]
+    kept.sort(key=lambda record: (-record.state_since_ms, record.assignment_id))
+    live = sorted(picture.live_on(node_uid), key=lambda record: record.assignment_id)
+    records = [*live, *kept[:KEPT_MOST]]
+    known = {record.assignment_id: _assignment(picture, record) for record in records}
+    return Wanted(picture.generations.get(node_uid, 0), known)
 
 
-def wanted(generation: int, live: Iterable[Assignment], kept: Iterable[Assignment]) -> Wanted:
-    """Return what a node should know: what it should run, and what it should keep the output of."""
-    known = {one.assignment_id: one for one in kept}
-    known.update((one.assignment_id, one) for one in live)
-    return Wanted(generation, known)
+def _assignment(picture: Picture, record: AssignmentRecord) -> Assignment:
+    return Assignment(
+        assignment_id=record.assignment_id,
+        workload_id=record.workload_id,
+        replica=record.replica,
+        epoch=record.epoch,
+        spec=picture.workloads[record.workload_id].spec,
+        stop=record.stop or record.state in TERMINAL,
+    )
 
 
 class Dispatch:

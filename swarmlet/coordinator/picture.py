@@ -16,6 +16,8 @@ from swarmlet.model.workload import TERMINAL, Resources
 
 _NONE = Usage()
 _NO_RESOURCES = Resources()
+#: Ended assignments remembered for each node, newest last.
+_ENDED_MOST = 64
 
 
 class Picture:
@@ -27,6 +29,8 @@ class Picture:
         self.workloads: dict[str, WorkloadRecord] = {}
         self.assignments: dict[str, AssignmentRecord] = {}
         self.health: dict[str, Health] = {}
+        self.generations: dict[str, int] = {}
+        self._ended_on: dict[str, dict[str, AssignmentRecord]] = {}
         self._of_workload: dict[str, dict[str, AssignmentRecord]] = {}
         self._live_on: dict[str, dict[str, AssignmentRecord]] = {}
         self._usage: dict[str, Usage] = {}
@@ -83,6 +87,8 @@ class Picture:
         self._of_workload.setdefault(record.workload_id, {})[record.assignment_id] = record
         self._count(before, -1)
         self._count(record, +1)
+        if not is_live(record):
+            self._remember_ended(record)
         self._attention.add(record.workload_id)
         if before is not None and is_live(before) and not is_live(record):
             self._attention |= self._waiting
@@ -100,6 +106,16 @@ class Picture:
         else:
             live.pop(record.assignment_id, None)
             self._usage[record.node_uid] = usage.minus(resources) if live else _NONE
+
+    def _remember_ended(self, record: AssignmentRecord) -> None:
+        ended = self._ended_on.setdefault(record.node_uid, {})
+        ended[record.assignment_id] = record
+        while len(ended) > _ENDED_MOST:
+            del ended[next(iter(ended))]
+
+    def put_generation(self, node_uid: str, generation: int) -> None:
+        """Take the generation of what a node is asked to run; an older one changes nothing."""
+        self.generations[node_uid] = max(generation, self.generations.get(node_uid, 0))
 
     def look_again(self, workload_ids: Iterable[str]) -> None:
         """Mark workloads as deserving a look."""
@@ -120,6 +136,10 @@ class Picture:
     def live_on(self, node_uid: str) -> Iterator[AssignmentRecord]:
         """Yield the assignments on a node that have not ended."""
         return iter(self._live_on.get(node_uid, {}).values())
+
+    def ended_on(self, node_uid: str) -> Iterator[AssignmentRecord]:
+        """Yield the assignments that ended on a node lately."""
+        return iter(self._ended_on.get(node_uid, {}).values())
 
     def usage(self, node_uid: str) -> Usage:
         """Return what the live assignments on a node asked for, together."""

@@ -1,4 +1,4 @@
-"""Where things lie in a coordinator's directory, so that both ends of the admin socket agree. Pure text work."""
+"""Where things lie in a coordinator's directory, so that both ends of the admin socket agree. Pure."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def admin_socket(directory: str, owner: int) -> str:
 
 
 def short_directory(owner: int) -> str:
-    """Return the directory for sockets whose own place has too long a path; it must belong to ``owner``, 0700."""
+    """Return where sockets go whose own path is too long; it must belong to ``owner`` and be 0700."""
     return f"/tmp/stratoswarm-{owner}" if owner else "/run/stratoswarm"  # noqa: S108 - ownership is checked

@@ -280,10 +280,10 @@ class AuditView(msgspec.Struct, frozen=True):
 
 
 class AuditList(View, frozen=True, kw_only=True):
-    """Audit lines, newest first; ``intact`` says whether the whole chain was verified."""
+    """Audit lines, newest first; ``intact`` says whether the whole chain holds, ``None`` when not checked."""
 
     items: tuple[AuditView, ...]
-    intact: bool
+    intact: bool | None = None
     broken: str | None = None
 
 

@@ -1,0 +1,116 @@
+"""Handlers that only look: cluster, tokens, nodes, workloads, audit."""
+
+from __future__ import annotations
+
+from swarmlet.coordinator.api import lookup
+from swarmlet.coordinator.api.call import Call
+from swarmlet.coordinator.audit_words import audit_view
+from swarmlet.coordinator.minting import claims_of
+from swarmlet.coordinator.present import node_view, token_view, workload_view
+from swarmlet.model.membership import NodeState
+from swarmlet.model.records import NodeRecord, TokenRecord, WorkloadRecord
+from swarmlet.model.views import (
+    FINISHED,
+    AuditList,
+    ClusterView,
+    NodeList,
+    NodeView,
+    TokenList,
+    TokenView,
+    WorkloadList,
+    WorkloadView,
+)
+
+_PAST = frozenset({NodeState.LEFT, NodeState.REVOKED})
+_AUDIT_PAGE = 100
+_AUDIT_MOST = 1000
+
+
+async def cluster(call: Call) -> ClusterView:
+    """``GET /v1/cluster``."""
+    return call.services.cluster()
+
+
+async def tokens(call: Call) -> TokenList:
+    """``GET /v1/tokens``."""
+    found = await call.services.store.tokens()
+    return TokenList(items=tuple([show_token(call, token) for token in found]))
+
+
+async def token(call: Call) -> TokenView:
+    """``GET /v1/tokens/{jti}``."""
+    return show_token(call, await lookup.token(call))
+
+
+async def nodes(call: Call) -> NodeList:
+    """``GET /v1/nodes``: members, and with ``all`` those of the past."""
+    if call.flag("all"):
+        found = list(await call.services.store.nodes(removed=True))
+    else:
+        found = [node for node in call.services.picture.nodes.values() if node.state not in _PAST]
+    return NodeList(
+        items=tuple(show_nodes(call, sorted(found, key=lambda node: (node.name, node.joined_ms))))
+    )
+
+
+async def node(call: Call) -> NodeView:
+    """``GET /v1/nodes/{ref}``."""
+    return show_node(call, await lookup.node(call))
+
+
+async def workloads(call: Call) -> WorkloadList:
+    """``GET /v1/workloads``: what is not finished, and with ``all`` the rest."""
+    picture = call.services.picture
+    rows = sorted(picture.workloads.values(), key=lambda row: (-row.created_ms, row.workload_id))
+    shown = [show_workload(call, row) for row in rows]
+    if not call.flag("all"):
+        shown = [one for one in shown if one.state not in FINISHED]
+    return WorkloadList(items=tuple(shown))
+
+
+async def workload(call: Call) -> WorkloadView:
+    """``GET /v1/workloads/{ref}``."""
+    return show_workload(call, lookup.workload(call))
+
+
+async def audit(call: Call) -> AuditList:
+    """``GET /v1/audit``: newest first; the whole chain is checked unless ``verify=false``."""
+    store = call.services.store
+    records = await store.audit(
+        before=call.number("before", 1, 2**62),
+        limit=call.number("limit", 1, _AUDIT_MOST) or _AUDIT_PAGE,
+        everything=call.flag("all"),
+    )
+    items = tuple(audit_view(record) for record in records)
+    if not call.flag("verify", default=True):
+        return AuditList(items=items)
+    verdict = await store.verify_audit()
+    broken = None if verdict.intact else f"record {verdict.broken}: {verdict.problem}"
+    return AuditList(items=items, intact=verdict.intact, broken=broken)
+
+
+# ---- shared with the handlers that change something
+
+
+def show_token(call: Call, row: TokenRecord) -> TokenView:
+    """Return a token's view."""
+    services = call.services
+    return token_view(row, claims_of(row.claims), services.picture.nodes, services.clock.wall_ms())
+
+
+def show_nodes(call: Call, rows: list[NodeRecord]) -> list[NodeView]:
+    """Return the views of several nodes."""
+    services = call.services
+    heard = services.members.heartbeats([row.node_uid for row in rows])
+    return [node_view(row, services.picture.live_on(row.node_uid), heard.get(row.node_uid)) for row in rows]
+
+
+def show_node(call: Call, row: NodeRecord) -> NodeView:
+    """Return a node's view."""
+    return show_nodes(call, [row])[0]
+
+
+def show_workload(call: Call, row: WorkloadRecord) -> WorkloadView:
+    """Return a workload's view."""
+    services = call.services
+    return workload_view(services.picture, row, services.planning.placement(row.workload_id))

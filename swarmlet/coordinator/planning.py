@@ -1,0 +1,147 @@
+"""Runs the scheduler when something changed: wait, plan, apply. The plan itself is ``scheduler.py``'s.
+
+Woken by events, never by polling; what happens within :data:`DEBOUNCE_S` is decided together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+
+from swarmlet.clock import Clock
+from swarmlet.coordinator.ledger import Ledger
+from swarmlet.coordinator.picture import Picture
+from swarmlet.coordinator.registry import ACTOR, Registry
+from swarmlet.coordinator.scheduler import Moment, Plan, plan
+from swarmlet.coordinator.store.commands import PlanAssignments
+from swarmlet.errors import SwarmletError
+from swarmlet.model.health import Reading
+from swarmlet.model.views import PlacementView
+
+#: Seconds in which further events join the plan that an event set off.
+DEBOUNCE_S = 0.001
+#: Seconds until a plan that could not be applied is made again; doubles with each failure in a row.
+RETRY_S = 0.1
+RETRY_MOST_S = 5.0
+#: Workloads whose last decisions are kept for whoever asks.
+_EXPLAINED = 1000
+
+logger = logging.getLogger(__name__)
+
+
+class Planning:
+    """The scheduler's loop."""
+
+    def __init__(
+        self,
+        picture: Picture,
+        ledger: Ledger,
+        registry: Registry,
+        clock: Clock,
+        readings: Callable[[], Mapping[str, Reading]],
+    ) -> None:
+        self._picture = picture
+        self._ledger = ledger
+        self._registry = registry
+        self._clock = clock
+        self._readings = readings
+        self._wanted = asyncio.Event()
+        self._later: frozenset[str] = frozenset()
+        self._placements: OrderedDict[str, dict[int, PlacementView]] = OrderedDict()
+        self.suspended: str | None = None
+
+    def wake(self) -> None:
+        """Something changed: plan soon."""
+        self._wanted.set()
+
+    def placement(self, workload_id: str) -> tuple[PlacementView, ...]:
+        """Return the last decision about each replica of a workload, as far as they are kept."""
+        found = self._placements.get(workload_id, {})
+        return tuple(found[replica] for replica in sorted(found))
+
+    async def run(self) -> None:
+        """Plan for ever."""
+        wait_s: float | None = None
+        failures = 0
+        while True:
+            await self._sleep(wait_s)
+            await asyncio.sleep(DEBOUNCE_S)
+            self._wanted.clear()
+            wait_s, failed = await self._once()
+            failures = failures + 1 if failed else 0
+            if failed:
+                wait_s = min(RETRY_S * 2 ** (failures - 1), RETRY_MOST_S)
+
+    async def _sleep(self, seconds: float | None) -> None:
+        """Wait until woken, or for so long; then what was left for later is looked at too."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wanted.wait()
+        except TimeoutError:
+            self._picture.look_again(self._later)
+            self._later = frozenset()
+
+    async def _once(self) -> tuple[float | None, bool]:
+        """Plan and apply; return when to look again, and whether something could not be applied."""
+        now = self._clock.boot()
+        self._notice(self._registry.suspended(now))
+        attention = self._picture.take_attention() | self._later
+        if not attention:
+            return None, False
+        moment = Moment(self._clock.wall_ms(), self._registry.gone_s(now), self.suspended, self._readings())
+        decided = plan(self._picture, attention, moment)
+        if not await self._apply(decided) and not await self._apply_each(attention, moment):
+            self._later = attention
+            return None, True
+        self._later = attention if decided.wake_s is not None else frozenset()
+        return decided.wake_s, False
+
+    async def _apply(self, decided: Plan) -> bool:
+        self._remember(decided.placements)
+        if decided.empty:
+            return True
+        try:
+            await self._ledger.apply(
+                PlanAssignments(
+                    at_ms=self._clock.wall_ms(),
+                    actor=ACTOR,
+                    place=decided.place,
+                    stop=decided.stop,
+                    lose=decided.lose,
+                    pending=decided.pending,
+                )
+            )
+        except SwarmletError as refusal:
+            logger.warning("a plan was refused", extra={"code": refusal.code, "why": refusal.what})
+            return False
+        for place in decided.place:
+            node = self._picture.nodes[place.node_uid].name
+            logger.info("replica placed", extra={"assignment": place.assignment_id, "node": node})
+        for name in decided.lose:
+            logger.warning("replica given up with its node", extra={"assignment": name})
+        return True
+
+    async def _apply_each(self, attention: Iterable[str], moment: Moment) -> bool:
+        """Plan workload by workload, so that one that cannot be applied holds up no other."""
+        done = [await self._apply(plan(self._picture, [one], moment)) for one in sorted(attention)]
+        return all(done)
+
+    def _notice(self, suspended: str | None) -> None:
+        if (suspended is None) == (self.suspended is None):
+            self.suspended = suspended
+            return
+        self.suspended = suspended
+        if suspended is None:
+            logger.warning("reassignment goes on: enough nodes are back or were removed")
+        else:
+            logger.error(suspended)
+
+    def _remember(self, placements: Mapping[str, tuple[PlacementView, ...]]) -> None:
+        for workload_id, views in placements.items():
+            kept = self._placements.setdefault(workload_id, {})
+            kept.update((view.replica, view) for view in views)
+            self._placements.move_to_end(workload_id)
+        while len(self._placements) > _EXPLAINED:
+            self._placements.popitem(last=False)
