@@ -36,8 +36,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "bind", parse.local_ip(), "0.0.0.0",  # noqa: S104 - as above
         "the IP address the coordinator listens on",
-        "0.0.0.0 is every IPv4 address of this machine, :: every address of both kinds; name one to serve "
-        "one network only",
+        "with 0.0.0.0 it is every IPv4 address of this machine, with :: those of both kinds; name one to "
+        "serve one network only",
         related="what nodes are told is STRATOSWARM_ADVERTISE",
         flag="--bind",
     ),
@@ -52,7 +52,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "second_port", parse.optional(parse.port(), "off"), "off",
         "a second TCP port with the same service",
-        "443 for networks that let nothing else out; ports below 1024 need CAP_NET_BIND_SERVICE",
+        "use 443 for networks that let nothing else out; ports below 1024 need CAP_NET_BIND_SERVICE",
         related="must differ from STRATOSWARM_PORT",
         flag="--second-port",
     ),
@@ -67,13 +67,14 @@ KEYS: tuple[Key, ...] = (
     Key(
         "log_level", parse.choice(("debug", "info", "warn", "error"), {"warning": "warn"}), "info",
         "the least important message that is logged",
-        "info tells every change of state; debug adds every message to and from nodes, never a secret",
+        "at info every change of state is told, at debug also every message to and from nodes, "
+        "and never a secret",
         flag="--log-level",
     ),
     Key(
         "log_format", parse.choice(("auto", "json", "console")), "auto",
         "how log lines look",
-        "auto writes console lines on a terminal and JSON, one object a line, anywhere else",
+        "with auto it is console lines on a terminal and JSON, one object a line, anywhere else",
         flag="--log-format",
     ),
 )  # fmt: skip

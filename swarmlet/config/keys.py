@@ -75,19 +75,21 @@ KEYS: tuple[Key, ...] = (
     Key(
         "log_level", parse.choice(("debug", "info", "warn", "error"), {"warning": "warn"}), "info",
         "the least important message that is logged",
-        "info tells every change of state; debug adds every message to and from the cluster, never a secret",
+        "at info every change of state is told, at debug also every message to and from the cluster, and "
+        "never a secret",
         flag="--log-level",
     ),
     Key(
         "log_format", parse.choice(("auto", "json", "console")), "auto",
         "how log lines look",
-        "auto writes console lines on a terminal and JSON, one object a line, anywhere else",
+        "with auto it is console lines on a terminal and JSON, one object a line, anywhere else",
         flag="--log-format",
     ),
     Key(
         "log_export", parse.choice(("none", "cluster")), "none",
         "where log lines go besides standard error",
-        "cluster is accepted and does nothing yet: lines stay on this device, and a warning says so",
+        "leave it at none: cluster is accepted and has no effect yet, lines stay on this device, and a "
+        "warning says so",
     ),
     Key(
         "data_dir", parse.path("directory"), None,
@@ -133,7 +135,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "metrics_port", parse.optional(parse.port(free=True), "off"), "off",
         "a TCP port on loopback that serves /metrics and nothing else",
-        "9090 is customary. Leave it off when the scraper can use /metrics of the local API",
+        "the customary one is 9090. Leave it off when the scraper can use /metrics of the local API",
         related="must differ from SWARM_API_PORT",
         flag="--metrics-port",
     ),
@@ -163,14 +165,15 @@ KEYS: tuple[Key, ...] = (
     Key(
         "docker_host", parse.engine(), "auto",
         "the unix socket of the container engine",
-        "auto takes the first of Docker's and Podman's usual sockets; off refuses container workloads. A TCP "
+        "with auto it is the first of Docker's and Podman's usual sockets; with off container workloads are "
+        "refused. A TCP "
         "address is refused: an engine on a network gives the machine to whoever reaches it",
         flag="--docker-host",
     ),
     Key(
         "tls_enabled", parse.truth(), "true",
         "whether the connection to the cluster is TLS 1.3",
-        "leave it on. false works only for a coordinator on this very machine, for development",
+        "leave it on. It can be false only for a coordinator on this very machine, for development",
         related="refused for any SWARM_CLUSTER that is not loopback",
     ),
     Key(

@@ -75,7 +75,7 @@ def parse_cpuinfo(text: str | None) -> CpuInfo:
         name, value = name.strip(), value.strip()
         first.setdefault(name, value)
         if name == "processor":
-            processors += 1
+            processors += value.isascii() and value.isdigit()
         elif name == "CPU implementer":
             implementer = value
         elif name == "CPU part" and (implementer, value) not in parts:

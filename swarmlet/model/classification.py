@@ -32,7 +32,8 @@ BOARDS = None
 class Rule(NamedTuple):
     """One row. It fits a device of these kinds that has at least this much; unknown sizes fit no minimum.
 
-    ``prefix`` narrows boards to one family. Sizes are in cores and decimal gigabytes.
+    ``families`` narrows boards to those whose kind begins so; a known family has its class whatever limit a
+    container has there. Sizes are in cores and decimal gigabytes.
     """
 
     kinds: tuple[str, ...] | None
@@ -41,7 +42,7 @@ class Rule(NamedTuple):
     node_class: str
     suitability: tuple[str, ...]
     reason: str
-    prefix: str = ""
+    families: tuple[str, ...] = ("",)
 
 
 _LIGHT = ("lightweight_compute", "sensors", "data_collection")
@@ -55,10 +56,18 @@ RULES: tuple[Rule, ...] = (
     Rule(DESKTOP_KINDS, 4, 7.5, WORKSTATION, ("heavy_compute", *_DESK), "its chassis is that of a desktop"),
     Rule(DESKTOP_KINDS, 0, 0, EDGE, _LIGHT, "its chassis is that of a desktop, but it is a small one"),
     Rule(
-        BOARDS, 0, 0.8, EDGE, (*_LIGHT, "inference", "image_processing"),
-        "it is a board with a graphics processor made for inference", prefix="jetson",
+        BOARDS, 0, 0, EDGE, (*_LIGHT, "inference", "image_processing"),
+        "it is a board with a graphics processor made for inference", families=("jetson",),
     ),
-    Rule(BOARDS, 0, 0.8, EDGE, _LIGHT, "it is a board with memory for more than sensors"),
+    Rule(
+        BOARDS, 0, 0, IOT, _TINY, "it is one of the smallest boards of its family",
+        families=("raspberry_pi_zero", "raspberry_pi_1", "raspberry_pi_compute_module_1"),
+    ),
+    Rule(
+        BOARDS, 0, 0, EDGE, _LIGHT,
+        "it is a board with power for more than sensing", families=("raspberry_pi",),
+    ),
+    Rule(BOARDS, 0, 0.8, EDGE, _LIGHT, "it is a board with 0.8 GB of memory or more"),
     Rule(BOARDS, 0, 0, IOT, _TINY, "it is a board with less than 0.8 GB of memory"),
     Rule(SIZED_KINDS, 16, 60, DATA_CENTER, _SERVER, "it is as large as a server: 16 cores and 60 GB or more"),
     Rule(
@@ -96,7 +105,7 @@ def fits(rule: Rule, hardware: Hardware) -> bool:
     """Say whether ``rule`` is about devices like this one."""
     kind = hardware.device_type or ""
     if rule.kinds is None:
-        if kind in _KNOWN_KINDS or not kind.startswith(rule.prefix):
+        if kind in _KNOWN_KINDS or not kind.startswith(rule.families):
             return False
     elif kind not in rule.kinds:
         return False
@@ -106,7 +115,8 @@ def fits(rule: Rule, hardware: Hardware) -> bool:
 def explain(rule: Rule, hardware: Hardware) -> str:
     """Return why ``rule`` gives its class, with the sizes that were judged."""
     kind = hardware.device_type or "a device of unknown kind"
-    cores = "unknown cores" if hardware.cpu_cores is None else f"{hardware.cpu_cores:g} cores"
+    count = hardware.cpu_cores
+    cores = "unknown cores" if count is None else f"{count:g} core{'' if count == 1 else 's'}"
     memory = "unknown memory" if hardware.memory_gb is None else f"{hardware.memory_gb:g} GB"
     judged = "judged by size: " if (hardware.device_type or "") in SIZED_KINDS else ""
     return f"{kind} with {cores} and {memory}; {judged}{rule.reason}"
