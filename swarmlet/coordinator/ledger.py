@@ -15,7 +15,8 @@ from swarmlet.coordinator.store.api import Result, Store
 from swarmlet.coordinator.store.commands import AnyCommand
 from swarmlet.errors import SwarmletError
 
-Listener = Callable[[Result], None]
+#: Told the command and what it changed.
+Listener = Callable[[AnyCommand, Result], None]
 
 
 class Ledger:
@@ -61,28 +62,26 @@ class Ledger:
         except SwarmletError as refusal:
             return refusal
         if result.denied:
-            self._tell(self._denied, result)
+            self._tell(self._denied, command, result)
         if result.changed:
             await self._follow(result)
-            self._tell(self._changed, result)
+            self._tell(self._changed, command, result)
         return result
 
     async def _follow(self, result: Result) -> None:
         # One at a time: a row that was read first must not be put down last.
         async with self._reading:
-            for workload_id in result.workloads:
-                workload = await self._store.workload(workload_id)
-                if workload is not None:
-                    self._picture.put_workload(workload)
-            for node_uid in result.nodes:
-                node = await self._store.node(node_uid)
-                if node is not None:
-                    self._picture.put_node(node)
-            if result.assignments:
-                for record in await self._store.assignments_by_id(result.assignments):
-                    self._picture.put_assignment(record)
+            touched = await self._store.touched(result)
+        for workload in touched.workloads:
+            self._picture.put_workload(workload)
+        for node in touched.nodes:
+            self._picture.put_node(node)
+        for record in touched.assignments:
+            self._picture.put_assignment(record)
+        for node_uid, generation in result.generations.items():
+            self._picture.put_generation(node_uid, generation)
 
     @staticmethod
-    def _tell(listeners: list[Listener], result: Result) -> None:
+    def _tell(listeners: list[Listener], command: AnyCommand, result: Result) -> None:
         for listener in listeners:
-            listener(result)
+            listener(command, result)

@@ -94,6 +94,14 @@ class Snapshot(msgspec.Struct, frozen=True):
     head: Head
 
 
+class Touched(msgspec.Struct, frozen=True):
+    """The rows that a result names, as they are now, of one moment."""
+
+    nodes: tuple[NodeRecord, ...]
+    workloads: tuple[WorkloadRecord, ...]
+    assignments: tuple[AssignmentRecord, ...]
+
+
 class AdmissionFacts(msgspec.Struct, frozen=True):
     """What is known that bears on one join, read at one moment.
 
@@ -132,6 +140,10 @@ class Store(Protocol):
 
     async def snapshot(self) -> Snapshot:
         """Return everything a starting coordinator needs, of one moment."""
+        ...
+
+    async def touched(self, result: Result) -> Touched:
+        """Return the rows that ``result`` names, so that memory beside the store can follow it."""
         ...
 
     async def nodes(self, *, removed: bool = False) -> tuple[NodeRecord, ...]:

@@ -134,18 +134,10 @@ def _explain(db: sqlite3.Connection, workload_id: str, reason: str, effects: Eff
 
 
 def _require_assignment(db: sqlite3.Connection, assignment_id: str) -> AssignmentRecord:
-    found = _assignment(db, assignment_id)
+    found = queries.assignment(db, assignment_id)
     if found is None:
         raise error("SWL-608", detail=f"there is no assignment {assignment_id}", hint="plan again")
     return found
-
-
-def _assignment(db: sqlite3.Connection, assignment_id: str) -> AssignmentRecord | None:
-    row = db.execute(
-        f"SELECT {rows.ASSIGNMENT} FROM assignment WHERE assignment_id = ?",  # noqa: S608 - own text
-        (assignment_id,),
-    ).fetchone()
-    return None if row is None else rows.assignment(row)
 
 
 # ---- observations
@@ -158,7 +150,7 @@ def report_observed(db: sqlite3.Connection, command: ReportObserved, effects: Ef
     state backwards change nothing. All are answered as taken: sending them again would not change that.
     """
     for seen in command.observations:
-        assignment = _assignment(db, seen.assignment_id)
+        assignment = queries.assignment(db, seen.assignment_id)
         if assignment is not None and is_news(assignment, command.node_uid, seen):
             _take(db, assignment, seen, effects)
     effects.taken = tuple((seen.assignment_id, seen.epoch, seen.sequence) for seen in command.observations)

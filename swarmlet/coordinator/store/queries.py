@@ -8,7 +8,7 @@ from typing import Final
 
 from swarmlet.coordinator.audit import AuditRecord, AuditVerdict, Head, verify
 from swarmlet.coordinator.store import rows
-from swarmlet.coordinator.store.api import Admission, AdmissionFacts, Desired, Snapshot
+from swarmlet.coordinator.store.api import Admission, AdmissionFacts, Desired, Result, Snapshot, Touched
 from swarmlet.model.membership import NodeState
 from swarmlet.model.records import AssignmentRecord, ClusterRecord, NodeRecord, TokenRecord, WorkloadRecord
 
@@ -35,6 +35,18 @@ def snapshot(db: sqlite3.Connection) -> Snapshot:
         assignments=assignments(db, node_uid=None, workload_id=None, live=False),
         denied=denied_serials(db),
         head=head(db),
+    )
+
+
+def touched(db: sqlite3.Connection, result: Result) -> Touched:
+    """Return the rows a result names; the caller holds a read transaction."""
+    nodes_found = (node(db, node_uid) for node_uid in result.nodes)
+    workloads_found = (workload(db, workload_id) for workload_id in result.workloads)
+    assignments_found = (assignment(db, assignment_id) for assignment_id in result.assignments)
+    return Touched(
+        nodes=tuple(row for row in nodes_found if row is not None),
+        workloads=tuple(row for row in workloads_found if row is not None),
+        assignments=tuple(row for row in assignments_found if row is not None),
     )
 
 
@@ -163,6 +175,15 @@ def assignments(
         [value for value in wanted.values() if value is not None],
     )
     return tuple(map(rows.assignment, found))
+
+
+def assignment(db: sqlite3.Connection, assignment_id: str) -> AssignmentRecord | None:
+    """Return one assignment."""
+    row = db.execute(
+        f"SELECT {rows.ASSIGNMENT} FROM assignment WHERE assignment_id = ?",  # noqa: S608 - own text
+        (assignment_id,),
+    ).fetchone()
+    return None if row is None else rows.assignment(row)
 
 
 def desired(db: sqlite3.Connection, node_uid: str) -> Desired | None:

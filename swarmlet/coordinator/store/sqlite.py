@@ -18,7 +18,7 @@ from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 from swarmlet.clock import Clock
 from swarmlet.coordinator.audit import AuditRecord, AuditVerdict, Head
 from swarmlet.coordinator.store import queries
-from swarmlet.coordinator.store.api import AdmissionFacts, Desired, Result, Snapshot
+from swarmlet.coordinator.store.api import AdmissionFacts, Desired, Result, Snapshot, Touched
 from swarmlet.coordinator.store.apply import apply, prune
 from swarmlet.coordinator.store.commands import AnyCommand
 from swarmlet.coordinator.store.connection import open_reader, open_writer, translated
@@ -87,6 +87,10 @@ class SqliteStore:
     async def snapshot(self) -> Snapshot:
         """Return everything of one moment."""
         return await self._read(queries.snapshot)
+
+    async def touched(self, result: Result) -> Touched:
+        """Return the rows that a result names."""
+        return await self._read(queries.touched, result)
 
     async def nodes(self, *, removed: bool = False) -> tuple[NodeRecord, ...]:
         """Return all nodes by join time."""
