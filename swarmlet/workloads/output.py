@@ -23,6 +23,10 @@ RING_LINES = 10_000
 ENDED_BYTES = 2 * 1024 * 1024
 #: The largest chunk a follower is given, in bytes.
 CHUNK_BYTES = 32 * 1024
+#: Bytes a second that are read of one replica's output; far above any log, far below a flood.
+READ_RATE = 4.0 * 1024 * 1024
+#: Bytes that may be read at once beyond that.
+READ_BURST = 512.0 * 1024
 #: Pieces are filled up to this many bytes, so that many small writes do not become many objects.
 _PIECE_BYTES = 4096
 #: What a piece costs besides its bytes, counted against the ring.
@@ -182,6 +186,23 @@ class Ring:
             await waiter
         finally:
             self._waiters.discard(waiter)
+
+
+class Pace:
+    """How fast output is read: who prints without end waits for the agent, not the agent for him."""
+
+    def __init__(self, rate: float = READ_RATE, burst: float = READ_BURST) -> None:
+        """Allow ``rate`` bytes a second on average, ``burst`` bytes at once."""
+        self._rate = rate
+        self._burst = burst
+        self._debt = 0.0
+        self._at = 0.0
+
+    def spend(self, size: int, now: float) -> float:
+        """Count ``size`` bytes read at ``now`` (seconds); return how long to pause before the next read."""
+        self._debt = max(0.0, self._debt - (now - self._at) * self._rate) + size
+        self._at = now
+        return max(0.0, (self._debt - self._burst) / self._rate)
 
 
 class Outputs:

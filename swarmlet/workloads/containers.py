@@ -1,0 +1,310 @@
+"""Containers as replicas: prepared, started, watched, adopted after a restart of the agent, removed.
+
+One stream of the engine's events tells of every end; one stream for each running container brings its output.
+No thread waits for anything. A container outlives this agent on purpose, and is known again by its labels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from swarmlet.errors import SwarmletError, error
+from swarmlet.model.workload import Assignment
+from swarmlet.workloads import container as pure
+from swarmlet.workloads.docker import Engine
+from swarmlet.workloads.driver import Job, Node, bad_environment
+from swarmlet.workloads.endings import Exit
+from swarmlet.workloads.engine_stream import EngineStreamError, read_output
+from swarmlet.workloads.output import STDERR, Pace, Ring
+
+#: Seconds without an event after which the engine is asked what runs; an event can be lost with the engine.
+RESYNC_S = 60.0
+#: Seconds for the stream of events to open before a container is started.
+WATCH_S = 20.0
+#: Seconds that an ended container's output may still take.
+DRAIN_S = 5.0
+#: Longest pause between two tries to reach the engine, in seconds.
+RETRY_MAX_S = 15.0
+#: Lines of output fetched again of a container that is adopted.
+ADOPTED_LINES = 2000
+
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
+
+class ContainerRun:
+    """A running container."""
+
+    def __init__(self, engine: Engine, container_id: str, stop_signal: str, note: str) -> None:
+        self.container_id = container_id
+        self.note = note
+        self.ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self.output: asyncio.Task[None] | None = None
+        self._engine = engine
+        self._stop_signal = stop_signal
+
+    async def wait(self) -> Exit:
+        """Return how it ended, once its output was read."""
+        ended = await asyncio.shield(self.ended)
+        if self.output is not None:
+            await asyncio.wait([self.output], timeout=DRAIN_S)
+            self.output.cancel()
+        return ended
+
+    async def terminate(self) -> None:
+        """Send the signal that the image names, SIGTERM by default."""
+        await self._signal(self._stop_signal)
+
+    async def kill(self) -> None:
+        """End it at once."""
+        await self._signal("SIGKILL")
+
+    async def _signal(self, name: str) -> None:
+        try:
+            await self._engine.kill(self.container_id, name)
+        except SwarmletError:
+            return  # the engine is away: the grace goes on, and the kill after it is repeated
+
+
+class ContainerDriver:
+    """Runs assignments as containers of one engine."""
+
+    def __init__(self, engine: Engine, node: Node, spawn: Spawn) -> None:
+        """Use ``engine`` for ``node``; ``spawn`` starts a task that its owner waits for."""
+        self._engine = engine
+        self._node = node
+        self._spawn = spawn
+        self._runs: dict[str, ContainerRun] = {}
+        self._watch: asyncio.Task[None] | None = None
+        self._watching = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._trouble: str | None = None
+
+    async def prepare(self, job: Job) -> None:
+        """Have the image on this node: the local one when there is one, else pulled."""
+        image = job.assignment.spec.image or ""
+        wrong = bad_environment(job.assignment.spec.env)
+        if wrong is not None:
+            raise error("SWL-507", detail=wrong)
+        await self._connected()
+        if await self._engine.image(image) is None:
+            await self._engine.pull(image)
+
+    async def start(self, job: Job, ring: Ring) -> ContainerRun:
+        """Create and start a container for the job, replacing what is left of an earlier attempt."""
+        facts = await self._connected()
+        assignment = job.assignment
+        name = assignment.spec.image or ""
+        image = await self._engine.image(name)
+        if image is None:
+            raise error("SWL-502", image=name, detail="it was removed meanwhile")
+        for found in await self._engine.containers(assignment.assignment_id):
+            await self._engine.remove(found.container_id)
+        body = pure.create_body(job, self._node, facts, image.user)
+        container_id = await self._engine.create(body, pure.name_of(assignment, self._node))
+        note = pure.unenforced(assignment.spec.resources, facts)
+        run = self._register(ContainerRun(self._engine, container_id, image.stop_signal, note))
+        try:
+            await self._watched()
+            await self._engine.start(container_id)
+        except SwarmletError as failure:
+            self._runs.pop(container_id, None)
+            await self._discard(container_id)
+            raise self._explained(failure, assignment) from failure
+        self._follow(run, ring, "all")
+        return run
+
+    async def adopt(self, job: Job, ring: Ring) -> ContainerRun | None:
+        """Return the container that this agent started before its restart, running or just ended."""
+        facts = await self._connected()
+        assignment = job.assignment
+        kept: ContainerRun | None = None
+        for found in await self._engine.containers(assignment.assignment_id):
+            if kept is not None or not pure.matches(found, assignment):
+                await self._engine.remove(found.container_id)
+                continue
+            image = await self._engine.image(assignment.spec.image or "")
+            signal = image.stop_signal if image is not None else "SIGTERM"
+            note = pure.unenforced(assignment.spec.resources, facts)
+            kept = self._register(ContainerRun(self._engine, found.container_id, signal, note))
+            await self._watched()
+            self._follow(kept, ring, str(ADOPTED_LINES))
+            await self._settle(kept)
+        return kept
+
+    async def clean(self, assignment: Assignment) -> None:
+        """Remove the dead container; its output is in the ring."""
+        await self.remove(assignment)
+
+    async def remove(self, assignment: Assignment) -> None:
+        """Remove every container of the assignment's epoch; one that cannot be reached is swept later."""
+        if not self._engine.connected:
+            return
+        try:
+            for found in await self._engine.containers(assignment.assignment_id):
+                if found.epoch == str(assignment.epoch):
+                    await self._engine.remove(found.container_id)
+        except SwarmletError as failure:
+            self._trouble = str(failure)
+
+    async def sweep(self, keep: Collection[Assignment]) -> None:
+        """Remove this node's containers that belong to none of ``keep``."""
+        wanted = {(one.assignment_id, str(one.epoch), pure.spec_hash(one.spec)) for one in keep}
+        try:
+            await self._connected()
+            for found in await self._engine.containers():
+                known = (found.assignment_id, found.epoch, found.spec_hash) in wanted
+                if not known and found.container_id not in self._runs:
+                    await self._engine.remove(found.container_id)
+        except SwarmletError as failure:
+            self._trouble = str(failure)
+
+    def trouble(self) -> str | None:
+        """Return why the engine cannot be used, when that is so."""
+        return self._trouble
+
+    async def close(self) -> None:
+        """Stop watching; the containers run on."""
+        self._engine.close()
+
+    async def _connected(self) -> pure.Facts:
+        try:
+            facts = await self._engine.connect()
+        except SwarmletError as failure:
+            self._trouble = str(failure)
+            raise
+        self._trouble = None
+        return facts
+
+    def _explained(self, failure: SwarmletError, assignment: Assignment) -> SwarmletError:
+        detail = failure.fields.get("detail", "")
+        if failure.code == "SWL-507" and pure.command_missing(detail):
+            command = assignment.spec.command[0] if assignment.spec.command else f"of {assignment.spec.image}"
+            return error("SWL-501", command=command, node=self._node.name)
+        return failure
+
+    async def _discard(self, container_id: str) -> None:
+        try:
+            await self._engine.remove(container_id)
+        except SwarmletError as failure:
+            self._trouble = str(failure)  # swept later
+
+    # ---- ends, by events
+
+    def _register(self, run: ContainerRun) -> ContainerRun:
+        self._runs[run.container_id] = run
+        run.ended.add_done_callback(lambda _: self._forget(run))
+        self._wanted.set()
+        if self._watch is None or self._watch.done():
+            self._watch = self._spawn(self._watch_events())
+        return run
+
+    def _forget(self, run: ContainerRun) -> None:
+        self._runs.pop(run.container_id, None)
+        if not self._runs:
+            self._wanted.clear()
+
+    async def _watched(self) -> None:
+        """Wait until events are being listened to, so that no end can be missed."""
+        try:
+            async with asyncio.timeout(WATCH_S):
+                await self._watching.wait()
+        except TimeoutError as late:
+            raise error("SWL-503", detail="it does not tell its events") from late
+
+    async def _watch_events(self) -> None:
+        filters = {
+            "type": ["container"],
+            "event": ["die"],
+            "label": [f"{pure.LABEL_NODE}={self._node.node_uid}"],
+        }
+        target = "/events?filters=" + quote(msgspec.json.encode(filters))
+        failures = 0
+        while True:
+            await self._wanted.wait()
+            try:
+                await self._connected()
+                async with self._engine.stream(target) as reader:
+                    self._watching.set()
+                    failures = 0
+                    await self._resync()
+                    await self._read_events(reader)
+            except (EngineStreamError, SwarmletError) as failure:
+                self._trouble = str(failure)
+            self._watching.clear()
+            await asyncio.sleep(min(RETRY_MAX_S, 0.25 * 2.0**failures))
+            failures = min(failures + 1, 10)
+
+    async def _read_events(self, reader: asyncio.StreamReader) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(RESYNC_S):
+                    line = await reader.readline()
+            except TimeoutError:
+                await self._resync()
+                continue
+            except ValueError:
+                return  # a line beyond every limit: begin anew
+            if not line:
+                return
+            run = self._runs.get(_container_of(line))
+            if run is not None:
+                self._spawn(self._settle(run))
+
+    async def _resync(self) -> None:
+        """Ask what became of every running container: an end may have come while nobody listened."""
+        if not self._runs:
+            return
+        states = {found.container_id: found.state for found in await self._engine.containers()}
+        for container_id, run in list(self._runs.items()):
+            if states.get(container_id, "gone") in {"exited", "dead", "gone"}:
+                await self._settle(run)
+
+    async def _settle(self, run: ContainerRun) -> None:
+        """Record the end of a container when it has ended."""
+        try:
+            state = await self._engine.state(run.container_id)
+        except SwarmletError as failure:
+            self._trouble = str(failure)  # the resync that follows a reconnection tries again
+            return
+        if run.ended.done():
+            return
+        if state is None:
+            run.ended.set_result(Exit(code=255, detail="its container was removed by someone else"))
+        elif pure.has_ended(state):
+            run.ended.set_result(pure.read_exit(state))
+
+    # ---- output
+
+    def _follow(self, run: ContainerRun, ring: Ring, tail: str) -> None:
+        run.output = self._spawn(self._copy_output(run, ring, tail))
+
+    async def _copy_output(self, run: ContainerRun, ring: Ring, tail: str) -> None:
+        loop, pace = asyncio.get_running_loop(), Pace()
+        while True:
+            target = f"/containers/{run.container_id}/logs?follow=1&stdout=1&stderr=1&tail={tail}"
+            try:
+                async with self._engine.stream(target) as reader:
+                    async for stream, data in read_output(reader):
+                        ring.append(stream, data)
+                        await asyncio.sleep(pace.spend(len(data), loop.time()))
+            except EngineStreamError as failure:
+                ring.append(STDERR, f"... output may be missing here: {failure}\n".encode())
+            # The stream ends with the container, or with the engine.
+            await asyncio.wait([run.ended], timeout=1.0)
+            if run.ended.done():
+                return
+            tail = "0"
+
+
+def _container_of(line: bytes) -> str:
+    """Return the container an event is about, or an empty text when it is about none."""
+    try:
+        event = msgspec.json.decode(line)
+        return str(event["Actor"]["ID"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return ""
