@@ -351,6 +351,11 @@ CATALOGUE: dict[str, Entry] = {
         "{feature} needs the package {package}, which is not installed",
         _NOTHING, "pip install 'swarmlet[{extra}]'",
     ),
+    "SWL-404": Entry(
+        "interface-unusable", ConfigError, Exit.USAGE,
+        "the network interface {interface} {detail}",
+        _NOTHING, "choose another with SWARM_BIND_INTERFACE, or unset it to let the routing table decide",
+    ),
     # ---- 5xx workloads
     "SWL-500": Entry(
         "no-node-fits", WorkError, Exit.NO_NODE_FITS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from swarmlet.model.digest import sha256_hex
 from swarmlet.model.names import to_node_name
 
 _CONTAINER_ID = re.compile(r"[0-9a-f]{12}([0-9a-f]{52})?\Z")
@@ -46,10 +47,8 @@ def fingerprint(marks: Marks) -> str | None:
         kind, values = "machine-id", (marks.machine_id,)
     else:
         return None
-    import hashlib  # noqa: PLC0415 - brings OpenSSL along where Python was built with it
-
     text = "\n".join(("swarmlet/fingerprint/v1", kind, *values))
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    return sha256_hex(text.encode("utf-8", "replace"))
 
 
 def is_serial(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from swarmlet.errors import error
 from swarmlet.hardware.reader import Reader
 
 #: ioctl(2) request for an interface's IPv4 address (linux/sockios.h).
@@ -18,6 +19,20 @@ def addresses(interface: str) -> tuple[str, ...]:
     """
     found = ipv4_address(interface)
     return (*((found,) if found else ()), *parse_inet6(Reader().text("/proc/net/if_inet6"), interface))
+
+
+def require_addresses(interface: str) -> tuple[str, ...]:
+    """Return the addresses of an interface somebody chose.
+
+    Raises:
+        ConfigError: ``SWL-404``: there is no such interface, or it has no address.
+    """
+    found = addresses(interface)
+    if not found:
+        present = Reader().names("/sys/class/net") or ()
+        detail = "has no address" if interface in present else f"is not here; there are {', '.join(present)}"
+        raise error("SWL-404", interface=interface, detail=detail)
+    return found
 
 
 def ipv4_address(interface: str) -> str | None:

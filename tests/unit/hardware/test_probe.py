@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from swarmlet.errors import ConfigError
 from swarmlet.hardware import network, nvml, probe
 from swarmlet.model.names import is_node_name
 from swarmlet.model.profile import Profile
@@ -53,7 +54,7 @@ def test_the_memory_controller_of_this_machine_is_told():
 def test_profiling_imports_nothing_heavy():
     code = (
         "import sys; from swarmlet.hardware.probe import probe; probe(docker_host='off');"
-        "heavy = {'psutil', 'docker', 'cffi', 'asyncio', 'subprocess', 'dataclasses', 'json', 'ssl'};"
+        "heavy = {'psutil', 'docker', 'cffi', 'asyncio', '_hashlib', 'dataclasses', 'json', 'ssl'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True, check=True)
@@ -66,6 +67,12 @@ def test_the_addresses_of_loopback_are_found():
     assert set(found[1:]) <= {"::1"}
     assert network.addresses("nosuchinterface") == ()
     assert network.addresses("\udcff") == ()
+
+
+def test_a_chosen_interface_that_is_not_here_is_an_error_that_names_those_that_are():
+    assert network.require_addresses("lo")
+    with pytest.raises(ConfigError, match="SWL-404: the network interface wlan9 is not here; there are .*lo"):
+        network.require_addresses("wlan9")
 
 
 def test_ipv6_addresses_come_widest_first_and_local_ones_carry_their_zone():
