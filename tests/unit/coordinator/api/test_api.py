@@ -218,10 +218,7 @@ def _ask_as_nobody(path: str) -> bytes:
     pid = os.fork()
     if pid == 0:
         try:
-            for parent in (os.path.dirname(path),):
-                os.chdir(
-                    parent
-                )  # walk in as root, connect as nobody: the folders above may be closed to them
+            os.chdir(Path(path).parent)  # walk in as root, connect as nobody: the folders above may be closed to them
             os.setresgid(65534, 65534, 65534)
             os.setresuid(65534, 65534, 65534)
             connection.connect(Path(path).name)
