@@ -71,9 +71,7 @@ def test_the_addresses_of_loopback_are_found():
 
 def test_a_chosen_interface_that_is_not_here_is_an_error_that_names_those_that_are():
     assert network.require_addresses("lo")
-    with pytest.raises(
-        ConfigError, match=r"SWL-404: the network interface wlan9 is not here; there are .*lo"
-    ):
+    with pytest.raises(ConfigError, match=r"SWL-404: the network interface wlan9 is not here; .*lo"):
         network.require_addresses("wlan9")
 
 
