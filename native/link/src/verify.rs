@@ -33,10 +33,6 @@ pub type SharedDeny = Arc<RwLock<DenySet>>;
 /// The most certificates a peer may present (C9): leaf, intermediate, root.
 pub const MAX_CHAIN: usize = 3;
 
-/// id-kp-serverAuth and id-kp-clientAuth (RFC 5280, section 4.2.1.12); a leaf must name its use.
-const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
-const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
-
 /// The cluster issues Ed25519 and nothing else, so nothing else is ever verified.
 static ED25519: &[&dyn SignatureVerificationAlgorithm] = &[webpki::ring::ED25519];
 static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
@@ -125,13 +121,13 @@ fn read<'a>(cert: &'a CertificateDer<'_>) -> Result<Certificate<'a>, Refusal> {
     Certificate::read(cert.as_ref()).map_err(|cause| Refusal::Invalid(cause.to_string()))
 }
 
-/// Verifies the path from `leaf` to `anchor` at `at` for the use named by `purpose`.
+/// Verifies the path from `leaf` to `anchor` at `at` for `usage`.
 fn check_path(
     leaf: &CertificateDer<'_>,
     rest: &[CertificateDer<'_>],
     anchor: &TrustAnchor<'_>,
     at: UnixTime,
-    purpose: &'static [u8],
+    usage: KeyUsage,
 ) -> Result<(), Refusal> {
     let invalid = |cause: webpki::Error| match cause {
         webpki::Error::RequiredEkuNotFoundContext(_) => {
@@ -141,16 +137,8 @@ fn check_path(
     };
     let end = EndEntityCert::try_from(leaf).map_err(invalid)?;
     let anchors = std::slice::from_ref(anchor);
-    end.verify_for_usage(
-        ED25519,
-        anchors,
-        rest,
-        at,
-        KeyUsage::required(purpose),
-        None,
-        None,
-    )
-    .map_err(invalid)?;
+    end.verify_for_usage(ED25519, anchors, rest, at, usage, None, None)
+        .map_err(invalid)?;
     Ok(())
 }
 
@@ -189,7 +177,13 @@ impl PinVerifier {
         let root = self.pinned(leaf, rest)?;
         let anchor = webpki::anchor_from_trusted_cert(root)
             .map_err(|cause| Refusal::Invalid(explain(&cause)))?;
-        check_path(leaf, rest, &anchor, self.instant(leaf, rest)?, SERVER_AUTH)?;
+        check_path(
+            leaf,
+            rest,
+            &anchor,
+            self.instant(leaf, rest)?,
+            KeyUsage::server_auth(),
+        )?;
         match read(leaf)?.role() {
             Some((cluster, Role::Coordinator))
                 if self.cluster.is_none_or(|ours| ours == cluster) =>
@@ -300,7 +294,7 @@ impl NodeVerifier {
         // An expired certificate is judged at its last good moment: it may still renew (C5), and whoever reads
         // the peer's facts is told that it has expired.
         let at = now.min(unix(facts.not_after_ms));
-        check_path(leaf, rest, &self.root, at, CLIENT_AUTH)?;
+        check_path(leaf, rest, &self.root, at, KeyUsage::client_auth())?;
         match facts.role() {
             Some((cluster, Role::Node(_))) if cluster == self.cluster => {}
             _ => return Err(Refusal::Role("it is not a node of this cluster").into()),
