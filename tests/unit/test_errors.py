@@ -46,8 +46,10 @@ def test_every_native_kind_has_an_entry() -> None:
     # Kinds that can only come from a mistake of ours, never from what a user or a peer does.
     assert internal <= {
         "argument", "bad-argument", "claims", "engine-stopped", "frame-too-large", "frame-kind",
-        "frame-flags", "frame-shape", "msgpack", "key-unusable", "spawn-failed", "certificate-damaged", "identity-mismatch",
+        "frame-flags", "frame-shape", "msgpack", "key-unusable", "spawn-failed", "certificate-damaged",
+        "identity-mismatch",
         "tls-config", "internal", "reaper", "csr", "directory-missing",
+        "random-unavailable", "token-exporter",
     }  # fmt: skip
 
 
