@@ -151,12 +151,13 @@ class ContainerDriver:
         except SwarmletError as failure:
             self._trouble = str(failure)
 
-    async def sweep(self, keep: Collection[Assignment]) -> None:
-        """Remove this node's containers that belong to none of ``keep``."""
-        wanted = {(one.assignment_id, str(one.epoch), pure.spec_hash(one.spec)) for one in keep}
+    async def sweep(self, keep: Callable[[], Collection[Assignment]]) -> None:
+        """Remove this node's containers that belong to none of what ``keep`` returns."""
         try:
             await self._connected()
-            for found in await self._engine.containers():
+            there = await self._engine.containers()
+            wanted = {(one.assignment_id, str(one.epoch), pure.spec_hash(one.spec)) for one in keep()}
+            for found in there:
                 known = (found.assignment_id, found.epoch, found.spec_hash) in wanted
                 if not known and found.container_id not in self._runs:
                     await self._engine.remove(found.container_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol
 
 from swarmlet.model.workload import Assignment, Resources
@@ -87,8 +87,8 @@ class Driver(Protocol):
         """Leave nothing of it; never raises."""
         ...
 
-    async def sweep(self, keep: Collection[Assignment]) -> None:
-        """Remove what belongs to this node and to none of ``keep``; never raises."""
+    async def sweep(self, keep: Callable[[], Collection[Assignment]]) -> None:
+        """Remove what belongs to this node and to none of ``keep``, asked once it is known; never raises."""
         ...
 
     def trouble(self) -> str | None:

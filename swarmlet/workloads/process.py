@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from swarmlet import _native
 from swarmlet.errors import error, from_native
@@ -142,7 +142,8 @@ class ProcessDriver:
             raise error("SWL-508", node=self._node.name, detail=wrong)
         try:
             if self._limits.storage_gb is not None:
-                full = storage_refusal(await asyncio.to_thread(self._work.used_bytes), self._limits)
+                used = sum((await asyncio.to_thread(self._work.usage)).values())
+                full = storage_refusal(used, self._limits)
                 if full is not None:
                     raise full
             name = assignment.assignment_id
@@ -188,11 +189,14 @@ class ProcessDriver:
         with contextlib.suppress(OSError):
             await asyncio.to_thread(self._work.remove, assignment.assignment_id)
 
-    async def sweep(self, keep: Collection[Assignment]) -> None:
+    async def sweep(self, keep: Callable[[], Collection[Assignment]]) -> None:
         """Remove private directories of assignments that are not known any more."""
-        names = {one.assignment_id for one in keep}
-        with contextlib.suppress(OSError):
-            await asyncio.to_thread(self._work.sweep, names)
+        there = await asyncio.to_thread(self._work.names)
+        known = {one.assignment_id for one in keep()}
+        for name in there:
+            if name not in known:
+                with contextlib.suppress(OSError):
+                    await asyncio.to_thread(self._work.remove, name)
 
     def trouble(self) -> str | None:
         """Return nothing: every trouble of a process is its own."""

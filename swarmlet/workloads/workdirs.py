@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from zlib import crc32
 
@@ -20,7 +20,7 @@ TEMPORARY = "tmp"
 #: User ids for workloads: above the accounts of people, below those of packages and containers.
 FIRST_UID = 47_000
 UIDS = 1_000
-#: Directories looked into before a measurement stops counting; an estimate from there on is a lower bound.
+#: Files of one directory that are counted; beyond that a measurement is a lower bound.
 _MEASURED_MOST = 200_000
 
 
@@ -64,38 +64,23 @@ class WorkDirs:
             onerror = _leave if self._own_uid == 0 else _open_up
             shutil.rmtree(self.path(assignment_id), onerror=onerror)
 
-    def sweep(self, keep: Collection[str]) -> None:
-        """Remove every directory that belongs to none of ``keep``."""
-        for name in self._names():
-            if name not in keep:
-                self.remove(name)
-
-    def used_bytes(self) -> int:
-        """Return the bytes on disk of all directories together; links are not followed."""
-        used = seen = 0
-        pending = [str(self._root)]
-        while pending and seen < _MEASURED_MOST:
-            with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    seen += 1
-                    with contextlib.suppress(OSError):
-                        used += entry.stat(follow_symlinks=False).st_blocks * 512
-                        if entry.is_dir(follow_symlinks=False):
-                            pending.append(entry.path)
-        return used
-
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """Return the names of all directories that are there."""
         try:
             return [entry.name for entry in self._root.iterdir() if entry.is_dir() and not entry.is_symlink()]
         except OSError:
             return []
+
+    def usage(self) -> dict[str, int]:
+        """Return the bytes on disk of each directory; links are not followed."""
+        return {name: _used_bytes(self.path(name)) for name in self.names()}
 
     def _owner(self, assignment_id: str, directory: Path) -> int:
         """Return the id that owns the directory already, else a free one."""
         present = directory.stat().st_uid
         if FIRST_UID <= present < FIRST_UID + UIDS:
             return present
-        taken = {owner for name in self._names() if (owner := self._uid_of(name)) is not None}
+        taken = {owner for name in self.names() if (owner := self._uid_of(name)) is not None}
         return choose_uid(assignment_id, lambda uid: uid in taken or _has_account(uid))
 
     def _uid_of(self, name: str) -> int | None:
@@ -110,6 +95,20 @@ class WorkDirs:
         mode = data.stat().st_mode & 0o7777
         if not mode & 0o001:
             data.chmod(mode | 0o011)
+
+
+def _used_bytes(directory: Path) -> int:
+    used = seen = 0
+    pending = [str(directory)]
+    while pending and seen < _MEASURED_MOST:
+        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                seen += 1
+                with contextlib.suppress(OSError):
+                    used += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+    return used
 
 
 def choose_uid(assignment_id: str, is_taken: Callable[[int], bool]) -> int:
