@@ -1,0 +1,274 @@
+"""``stratoswarm up``, ``down``, ``cluster init|start|status`` and ``audit``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from swarmlet.cli import tables, up
+from swarmlet.cli.admin import Admin
+from swarmlet.cli.parser import Parser, add_common, add_output
+from swarmlet.cli.render import Renderer
+from swarmlet.cli.settings import cluster_settings
+from swarmlet.cli.words import instant
+from swarmlet.clock import SystemClock
+from swarmlet.config import cluster_keys
+from swarmlet.config.show import taken_flags
+from swarmlet.errors import Exit, error
+from swarmlet.model import places
+from swarmlet.model.requests import MintRequest
+from swarmlet.model.views import AuditList, ClusterView, MintedView
+
+_JOIN_LINE_LIVES_S = 3600
+
+
+def socket_path(args: argparse.Namespace) -> str:
+    """Return where the coordinator of these arguments listens for administrators."""
+    return _socket_of(cluster_settings(args).config.data_dir)
+
+
+def _socket_of(directory: str) -> str:
+    real = os.path.realpath(directory)
+    try:
+        owner = os.stat(real).st_uid  # noqa: PTH116
+    except OSError:
+        owner = os.geteuid()
+    return places.admin_socket(real, owner)
+
+
+# ---- init, start, status
+
+
+def add_init(parser: Parser) -> None:
+    """Add the options of ``cluster init``."""
+    add_common(parser)
+    parser.add_argument("--name", default="stratoswarm", help="the cluster's name (stratoswarm)")
+    parser.set_defaults(run=init)
+
+
+def init(args: argparse.Namespace, render: Renderer) -> Exit:
+    """Found a cluster: its certificate authority, keys and database."""
+    from swarmlet.coordinator.founding import init_cluster  # noqa: PLC0415 - loads cryptography
+
+    directory = cluster_settings(args).config.data_dir
+    record = init_cluster(Path(directory), args.name, SystemClock())
+    render.out(record.cluster_id)
+    render.say(f"cluster {record.name} was founded in {directory}")
+    render.say("next: stratoswarm cluster start")
+    return Exit.DONE
+
+
+def add_start(parser: Parser) -> None:
+    """Add the options of ``cluster start``."""
+    add_common(parser)
+    parser.set_defaults(run=start)
+
+
+def start(args: argparse.Namespace, render: Renderer) -> Exit | int:
+    """Run the coordinator in the foreground until it is asked to end."""
+    from swarmlet.coordinator.service import run_coordinator  # noqa: PLC0415 - loads everything
+
+    loaded = cluster_settings(args)
+    for warning in loaded.warnings:
+        render.warn(warning)
+    return run_coordinator(loaded)
+
+
+def add_status(parser: Parser) -> None:
+    """Add the options of ``cluster status``."""
+    add_common(parser)
+    add_output(parser, ("table", "json", "yaml"))
+    parser.set_defaults(run=status)
+
+
+def status(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
+    """Show the cluster and the coordinator that answers."""
+    found = admin.get(ClusterView, "/v1/cluster")
+    if args.output != "table":
+        render.emit(found, args.output, table=lambda _wide: ([], []), names=list)
+        return Exit.DONE
+    counts = {
+        "nodes": ", ".join(f"{count} {state}" for state, count in sorted(found.nodes.items())) or "none",
+        "workloads": ", ".join(f"{count} {state}" for state, count in sorted(found.workloads.items()))
+        or "none",
+    }
+    facts = [
+        ("cluster", f"{found.name} ({found.cluster_id})"),
+        ("key", found.fingerprint),
+        ("reached at", ", ".join(found.endpoints)),
+        ("listens on", ", ".join(found.listeners)),
+        *counts.items(),
+        ("since", instant(found.started_ms)),
+        ("directory", found.directory),
+        ("version", found.version),
+    ]
+    for label, value in facts:
+        render.out(f"{label + ':':<12}{value}")
+    for note in (*found.notes, *filter(None, [found.reassignment_suspended])):
+        render.warn(note)
+    return Exit.DONE
+
+
+# ---- audit
+
+
+def add_audit(parser: Parser) -> None:
+    """Add the options of ``audit``."""
+    add_common(parser)
+    parser.add_argument("--limit", type=int, default=50, metavar="N", help="the newest N lines (50)")
+    add_output(parser, ("table", "json", "yaml"))
+    parser.set_defaults(run=audit)
+
+
+def audit(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
+    """Show the newest audit lines and whether the whole chain is as it was written."""
+    found = admin.get(AuditList, "/v1/audit", limit=str(args.limit))
+    render.emit(found, args.output, table=lambda _wide: tables.audit(found.items), names=list)
+    if not found.intact:
+        render.warn(f"the audit chain was altered: {found.broken}")
+        return Exit.FAILED
+    render.say("the audit chain is intact")
+    return Exit.DONE
+
+
+# ---- up, down
+
+
+def add_up(parser: Parser) -> None:
+    """Add the options of ``up``."""
+    add_common(parser)
+    parser.add_argument(
+        "--name", default="stratoswarm", help="the cluster's name when it is founded (stratoswarm)"
+    )
+    parser.add_argument("--no-node", action="store_true", help="do not run a node on this machine")
+    parser.add_argument(
+        "--detach", "-d", action="store_true", help="go on in the background; end it with  down"
+    )
+    parser.set_defaults(run=up_command)
+
+
+def up_command(args: argparse.Namespace, render: Renderer) -> Exit | int:
+    """Start a cluster on this machine and keep it running until interrupted."""
+    config = cluster_settings(args).config
+    if args.detach:
+        return _detach(config.data_dir, render)
+    founded = not os.path.exists(f"{config.data_dir}/{places.DATABASE}")  # noqa: PTH110
+    if founded:
+        init(args, render)
+    admin = Admin(_socket_of(config.data_dir))
+    try:
+        coordinator, cluster = up.start_coordinator(_coordinator_words(args), admin)
+    except up.EndedError as ended:
+        return ended.code
+    children = [coordinator]
+    pid_file = up.PidFile(config.data_dir)
+    try:
+        pid_file.write()
+        if not args.no_node:
+            children.append(up.Child(_node_plan(config.data_dir, cluster, admin)))
+        _announce(cluster, admin, render, invite=founded)
+        return up.keep_running(children, render)
+    except BaseException:
+        for child in reversed(children):
+            child.end()
+        raise
+    finally:
+        pid_file.remove()
+
+
+def _coordinator_words(args: argparse.Namespace) -> list[str]:
+    """Return the settings that were typed, for the coordinator's own command line."""
+    words = [] if args.config_file is None else ["--config", args.config_file]
+    flags = {key.field: key.flag for key in cluster_keys.KEYS}
+    for field, value in taken_flags(args, cluster_keys.KEYS).items():
+        flag = flags[field]
+        if flag is not None and value is not None:
+            words += [flag, value]
+    if "--log-level" not in words:
+        words += ["--log-level", "warn"]
+    return words
+
+
+def _node_plan(directory: str, cluster: ClusterView, admin: Admin) -> up.Plan:
+    """Return how the local node is started: by a token of its own, unless it is a member already."""
+    place = f"{directory}/node"
+    if any(os.path.exists(f"{place}/identity/{slot}") for slot in "ab"):  # noqa: PTH110
+        return up.Plan("node", up.program("node", "run", "--data-dir", place))
+    token, _ = _mint(admin, expires_s=600, allow=("docker",))
+    words = up.program(
+        "node", "join", "--token-file", "-", "--data-dir", place, "--cluster", cluster.endpoints[0]
+    )
+    return up.Plan("node", words, secret=token)
+
+
+def _mint(admin: Admin, *, expires_s: int, allow: tuple[str, ...] = ()) -> tuple[str, MintedView]:
+    from swarmlet._native import TokenSeed  # noqa: PLC0415 - only where a token is made
+
+    seed = TokenSeed.generate()
+    wishes = MintRequest(public_key=seed.public_key, expires_s=expires_s, allow=allow)
+    minted = admin.change(MintedView, "POST", "/v1/tokens", wishes)
+    return seed.assemble(minted.signed), minted
+
+
+def _announce(cluster: ClusterView, admin: Admin, render: Renderer, *, invite: bool) -> None:
+    render.say(
+        f"the cluster is up: {cluster.name}, {cluster.endpoints[0]}, key {cluster.fingerprint[:23]}..."
+    )
+    for note in cluster.notes:
+        render.warn(note)
+    if invite:
+        token, minted = _mint(admin, expires_s=_JOIN_LINE_LIVES_S)
+        render.say("to join a device, within an hour and once:")
+        render.out(f"swarmlet join --token {token}")
+        render.say(f"(token {minted.jti[:12]}; more with  stratoswarm cluster create-join-token)")
+    else:
+        render.say("to join a device: stratoswarm cluster create-join-token")
+    render.say("next: stratoswarm nodes ls")
+
+
+def _detach(directory: str, render: Renderer) -> Exit:
+    """Start ``up`` again as a process of its own session and wait until it says the cluster is up."""
+    os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103
+    log = f"{directory}/up.log"
+    words = [word for word in sys.argv[1:] if word not in {"--detach", "-d"}]
+    with open(log, "wb") as file:  # noqa: PTH123
+        child = subprocess.Popen(
+            up.program("cluster", *words),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    until = time.monotonic() + up.START_TIMEOUT_S
+    while time.monotonic() < until:
+        said = Path(log).read_text(errors="replace")
+        if "next: stratoswarm nodes ls" in said:
+            render.say(said.rstrip())
+            render.say(f"it goes on in the background (process {child.pid}, log {log}); end it:  down")
+            return Exit.DONE
+        code = child.poll()
+        if code is not None:
+            render.say(said.rstrip())
+            raise error(
+                "SWL-700", path=directory, detail=f"it ended at start with exit code {code}, see above"
+            )
+        time.sleep(0.05)
+    raise error("SWL-205", what_waited="starting the cluster", seconds=f"{up.START_TIMEOUT_S:g}")
+
+
+def add_down(parser: Parser) -> None:
+    """Add the options of ``down``."""
+    add_common(parser)
+    parser.set_defaults(run=down)
+
+
+def down(args: argparse.Namespace, render: Renderer) -> Exit:
+    """End what ``up`` keeps running; nothing that is on disk is lost."""
+    directory = cluster_settings(args).config.data_dir
+    up.PidFile(directory).stop()
+    render.say(f"the cluster in {directory} is down; start it again: stratoswarm up")
+    return Exit.DONE

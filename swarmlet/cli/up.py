@@ -1,0 +1,209 @@
+"""``stratoswarm up``: a coordinator and a local node as two processes, kept running by a third.
+
+Each is the ordinary program with ordinary arguments; this only starts them, waits, starts again what died,
+and ends both. A node whose exit says it may not come back (wrong use, refused) is left alone and says why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import NamedTuple
+
+from swarmlet.cli.admin import Admin
+from swarmlet.cli.render import Renderer
+from swarmlet.errors import Exit, SwarmletError, error
+from swarmlet.model.views import ClusterView
+
+START_TIMEOUT_S = 30.0
+_STOP_TIMEOUT_S = 12.0
+_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+#: A child that ran this long before it died starts again without a longer pause.
+_STEADY_S = 60.0
+_FINAL = frozenset({Exit.USAGE, Exit.REFUSED})
+
+
+class Plan(NamedTuple):
+    """What to start. Arguments are those a user would type; ``secret`` goes to standard input once."""
+
+    name: str
+    words: tuple[str, ...]
+    secret: str | None = None
+
+
+class Child:
+    """One kept process."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.deaths = 0
+        self.due = 0.0
+        self._start()
+
+    def _start(self) -> None:
+        self.began = time.monotonic()
+        secret = self.plan.secret
+        self.process = subprocess.Popen(
+            self.plan.words,
+            stdin=subprocess.DEVNULL if secret is None else subprocess.PIPE,
+            stdout=sys.stderr,
+            start_new_session=True,
+        )
+        if secret is not None and self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.write(secret.encode())
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+            # Spent now: with an identity on disk the next start needs no token.
+            self.plan = self.plan._replace(secret=None)
+
+    def keep(self, render: Renderer) -> bool:
+        """Start it again when it died and its pause is over; false when it must not come back."""
+        code = self.process.poll()
+        if code is None:
+            return True
+        if code in _FINAL:
+            render.warn(f"the {self.plan.name} ended with exit code {code} and is left alone")
+            return False
+        if not self.due:
+            steady = time.monotonic() - self.began > _STEADY_S
+            self.deaths = 1 if steady else self.deaths + 1
+            pause = _PAUSES_S[min(self.deaths, len(_PAUSES_S)) - 1]
+            self.due = time.monotonic() + pause
+            render.warn(f"the {self.plan.name} ended with exit code {code}; it starts again in {pause:g} s")
+        elif time.monotonic() >= self.due:
+            self.due = 0.0
+            self._start()
+        return True
+
+    def end(self) -> None:
+        """Ask it to end, wait, and kill it when it does not."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+class Interrupted:
+    """Remembers SIGINT and SIGTERM while children are kept."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        """Note that the end was asked for."""
+        self.asked = True
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Interrupted]:
+    """Turn SIGINT and SIGTERM into a flag for the time of the block."""
+    flag = Interrupted()
+    before = {number: signal.signal(number, flag) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield flag
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def program(module: str, *words: str) -> tuple[str, ...]:
+    """Return the command that runs one of our programs by this interpreter."""
+    return (sys.executable, "-m", f"swarmlet.cli.{module}", *words)
+
+
+def start_coordinator(words: Sequence[str], admin: Admin) -> tuple[Child, ClusterView]:
+    """Start the coordinator and wait until it answers.
+
+    Raises:
+        EndedError: It ended instead; its own words were printed.
+        SwarmletError: ``SWL-700`` when it never answers.
+    """
+    child = Child(Plan("coordinator", program("cluster", "cluster", "start", *words)))
+    until = time.monotonic() + START_TIMEOUT_S
+    while True:
+        code = child.process.poll()
+        if code is not None:
+            raise EndedError(code)
+        try:
+            return child, admin.get(ClusterView, "/v1/cluster")
+        except SwarmletError as failure:
+            if failure.code != "SWL-700" or time.monotonic() > until:
+                child.end()
+                raise
+        time.sleep(0.03)
+
+
+class EndedError(Exception):
+    """The coordinator ended at start; it has said why, so only its exit code is passed on."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__(f"the coordinator ended with exit code {code}")
+
+
+def keep_running(children: Sequence[Child], render: Renderer) -> Exit:
+    """Keep children running until the end is asked for, then end them, last started first."""
+    living = list(children)
+    with interruptible() as flag:
+        while not flag.asked and living:
+            living = [child for child in living if child.keep(render)]
+            time.sleep(0.2)
+    render.say("stopping")
+    for child in reversed(list(children)):
+        child.end()
+    return Exit.DONE
+
+
+class PidFile:
+    """The file by which ``down`` finds a detached ``up``."""
+
+    def __init__(self, directory: str) -> None:
+        self.path = f"{directory}/up.pid"
+
+    def write(self) -> None:
+        """Name this process as the one that keeps the cluster of this directory up."""
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(f"{os.getpid()}\n")
+
+    def remove(self) -> None:
+        """Forget it."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)  # noqa: PTH108
+
+    def stop(self) -> None:
+        """End the process it names and wait for it.
+
+        Raises:
+            SwarmletError: ``SWL-700`` when nothing is up, ``SWL-205`` when it does not end.
+        """
+        pid = self._living()
+        if pid is None:
+            raise error("SWL-700", path=self.path, detail="nothing is up")
+        os.kill(pid, signal.SIGTERM)
+        until = time.monotonic() + 2 * _STOP_TIMEOUT_S + 2
+        while self._living() == pid:
+            if time.monotonic() > until:
+                raise error("SWL-205", what_waited="stopping", seconds=f"{2 * _STOP_TIMEOUT_S:g}")
+            time.sleep(0.05)
+
+    def _living(self) -> int | None:
+        """Return the pid in the file when that process is one of ours and alive."""
+        try:
+            with open(self.path) as file:  # noqa: PTH123
+                pid = int(file.read(32))
+            with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
+                words = file.read(4096)
+        except (OSError, ValueError):
+            return None
+        return pid if b"up" in words.split(b"\0") else None
