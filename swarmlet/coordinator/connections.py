@@ -29,6 +29,7 @@ from swarmlet.coordinator.session import (
     advance,
     first_phase,
     objection,
+    plain_serial,
 )
 from swarmlet.errors import SwarmletError
 from swarmlet.link.messages import (
@@ -165,7 +166,7 @@ class Connections:
         certificate = None
         if shown is not None:
             role, uid, serial, not_after_ms, expired = shown
-            certificate = Certificate(role, node_text(uid), serial.hex(), not_after_ms, expired)
+            certificate = Certificate(role, node_text(uid), plain_serial(serial.hex()), not_after_ms, expired)
         peer = Peer(self._wire, conn, seen, exporter, certificate)
         self._peers[conn] = peer
         if self._objects(peer):

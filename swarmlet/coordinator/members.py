@@ -18,7 +18,7 @@ from swarmlet.coordinator.ledger import Ledger
 from swarmlet.coordinator.picture import Picture
 from swarmlet.coordinator.registry import Registry
 from swarmlet.coordinator.relay import BrokenStreamError, Relay, Stream
-from swarmlet.coordinator.session import Phase, confirms_next
+from swarmlet.coordinator.session import Phase, confirms_next, plain_serial
 from swarmlet.coordinator.store.api import Result
 from swarmlet.coordinator.store.commands import (
     AnyCommand,
@@ -224,7 +224,7 @@ class Members:
             reason = "superseded"
         elif isinstance(command, RemoveNode) and command.left:
             reason = "left"
-        denied = set(result.denied)
+        denied = {plain_serial(serial) for serial in result.denied}
         for node_uid in result.nodes:
             peer = self._voices.get(node_uid)
             if peer is not None and peer.certificate is not None and peer.certificate.serial in denied:

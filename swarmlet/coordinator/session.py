@@ -73,7 +73,7 @@ class IllegalMessageError(Exception):
 
 
 class Certificate(NamedTuple):
-    """What the engine verified of a peer's certificate; ``serial`` is hex."""
+    """What the engine verified of a peer's certificate; ``serial`` is hex as :func:`plain_serial` has it."""
 
     role: str
     node_uid: str
@@ -115,11 +115,17 @@ def objection(certificate: Certificate, node: NodeRecord | None) -> str | None:
         return "role"
     if node is None or node.state in _PAST or node.replaced_by is not None:
         return "revoked"
-    if certificate.serial not in (node.serial, node.next_serial):
+    known = (node.serial, node.next_serial or node.serial)
+    if certificate.serial not in map(plain_serial, known):
         return "superseded-certificate"
     return None
 
 
 def confirms_next(certificate: Certificate, node: NodeRecord) -> bool:
     """Say whether this connection is the first use of the node's next certificate (C4)."""
-    return certificate.serial == node.next_serial and certificate.serial != node.serial
+    return node.next_serial is not None and certificate.serial == plain_serial(node.next_serial)
+
+
+def plain_serial(serial: str) -> str:
+    """Return a serial number in hex without leading zeros: a certificate has a number, a record 32 digits."""
+    return serial.lower().lstrip("0")
