@@ -1,8 +1,8 @@
 //! Frames for Python: constants, `encode_frame`, `FrameDecoder`, `check_msgpack`.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyTuple};
-use swarmlet_core::frame::{self, Decoder, FrameError, Kind};
+use pyo3::types::{PyBytes, PyInt, PyList, PyTuple};
+use swarmlet_core::frame::{self, Decoder, Frame, FrameError, Kind};
 use swarmlet_core::msgpack;
 
 use crate::error::failure;
@@ -40,23 +40,46 @@ impl FrameDecoder {
         if let Some(cause) = self.broken {
             return Err(failure(cause));
         }
-        let frames = PyList::empty(py);
+        let mut frames: Vec<Bound<'py, PyTuple>> = Vec::new();
+        let mut numbers = Numbers::default();
         let mut input = data;
         loop {
             match self.inner.next(&mut input) {
                 Ok(Some(frame)) => {
+                    let (kind, stream) = numbers.of(py, &frame);
                     let payload = PyBytes::new(py, frame.payload);
-                    let item: Bound<'py, PyTuple> =
-                        (frame.kind as u8, frame.stream, payload).into_pyobject(py)?;
-                    frames.append(item)?;
+                    frames.push((kind, stream, payload).into_pyobject(py)?);
                 }
-                Ok(None) => return Ok(frames),
+                Ok(None) => return PyList::new(py, frames),
                 Err(cause) => {
                     self.broken = Some(cause);
                     return Err(failure(cause));
                 }
             }
         }
+    }
+}
+
+/// The numbers of the last frame as Python has them: frames of one stream follow each other.
+#[derive(Default)]
+struct Numbers<'py> {
+    last: Option<(Kind, u16)>,
+    made: Option<(Bound<'py, PyInt>, Bound<'py, PyInt>)>,
+}
+
+impl<'py> Numbers<'py> {
+    fn of(&mut self, py: Python<'py>, frame: &Frame<'_>) -> (Bound<'py, PyInt>, Bound<'py, PyInt>) {
+        let now = (frame.kind, frame.stream);
+        if self.last.replace(now) != Some(now) {
+            self.made = None;
+        }
+        let make = || {
+            (
+                PyInt::new(py, frame.kind as u8),
+                PyInt::new(py, frame.stream),
+            )
+        };
+        self.made.get_or_insert_with(make).clone()
     }
 }
 

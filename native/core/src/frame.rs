@@ -217,7 +217,6 @@ impl Decoder {
     ///
     /// # Errors
     /// The header breaks a rule; its payload was neither awaited nor kept.
-    #[inline]
     pub fn next<'s, 'i: 's>(
         &'s mut self,
         input: &mut &'i [u8],
