@@ -1,11 +1,11 @@
 """A small certificate authority of the cluster's shape: Ed25519 root, intermediate, leaves with a URI role.
 
-It issues whatever a test asks for, wrong things included; the product's own authority is ``coordinator/ca.py``.
+It issues whatever a test asks for, wrong things included; the product's own is ``coordinator/ca.py``.
 """
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import secrets
 import uuid
@@ -13,19 +13,24 @@ from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from swarmlet import _native
 
-DAY = datetime.timedelta(days=1)
-HOUR = datetime.timedelta(hours=1)
+DAY = dt.timedelta(days=1)
+HOUR = dt.timedelta(hours=1)
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 
 
-def now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 def now_ms() -> int:
@@ -94,8 +99,8 @@ class Authority:
         *,
         usages: list[x509.ObjectIdentifier],
         uid: bytes = b"",
-        not_before: datetime.datetime | None = None,
-        not_after: datetime.datetime | None = None,
+        not_before: dt.datetime | None = None,
+        not_after: dt.datetime | None = None,
         padding: int = 0,
         depth: int = 0,
     ) -> Leaf:
@@ -111,11 +116,12 @@ class Authority:
             depth: Further intermediates between this authority's and the leaf.
         """
         key = _native.KeyPair.generate()
+        public_key = Ed25519PublicKey.from_public_bytes(key.public_key)
         issuer, issuer_key, extra = self._descend(depth)
         certificate = self._certificate(
             issuer,
             _name("leaf"),
-            Ed25519PublicKey.from_public_bytes(key.public_key),
+            public_key,
             issuer_key,
             uris=[text for text in (uri, "x:" + "y" * padding if padding else None) if text],
             usages=usages,
@@ -129,6 +135,16 @@ class Authority:
             int(certificate.not_valid_after_utc.timestamp() * 1000),
             uid,
         )
+
+    def pem(self, uri: str, usages: list[x509.ObjectIdentifier]) -> bytes:
+        """Return key and chain of a leaf as PEM, for programs that are not ours."""
+        key = Ed25519PrivateKey.generate()
+        made = self._certificate(
+            _name("intermediate"), _name("leaf"), key.public_key(), self._key, uris=[uri], usages=usages
+        )
+        above = [x509.load_der_x509_certificate(der) for der in (self.intermediate, self.root)]
+        parts = [key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())]
+        return b"".join(parts + [one.public_bytes(Encoding.PEM) for one in (made, *above)])
 
     def server_tls(self, leaf: Leaf | None = None) -> _native.ServerTls:
         """Return what a coordinator of this cluster listens with."""
@@ -159,8 +175,8 @@ class Authority:
         is_ca: bool = False,
         uris: list[str] | None = None,
         usages: list[x509.ObjectIdentifier] | None = None,
-        not_before: datetime.datetime | None = None,
-        not_after: datetime.datetime | None = None,
+        not_before: dt.datetime | None = None,
+        not_after: dt.datetime | None = None,
     ) -> x509.Certificate:
         builder = (
             x509.CertificateBuilder()

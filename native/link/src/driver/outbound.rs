@@ -197,7 +197,8 @@ impl Driver {
             self.shared.stats.refused_slow.up();
         }
         match (conn.phase, conn.side) {
-            (Phase::Lingering, _) => {
+            // Nothing was promised to a stranger that is too slow, and it keeps no descriptor a moment longer.
+            (Phase::Lingering, _) | (Phase::Handshaking, Side::Server { .. }) => {
                 self.remove(conn);
                 Ok(())
             }
