@@ -8,7 +8,7 @@ use std::fmt;
 use ed25519_dalek::{Signer, SigningKey};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::bytes::Reader;
 use crate::claims::{BadClaim, Claims, MAX_CLAIMS};
@@ -88,8 +88,9 @@ impl fmt::Display for TokenError {
 
 impl std::error::Error for TokenError {}
 
-/// The one-use key of a token. Zeroed on drop; `Debug` shows nothing of it.
-pub struct Seed(Zeroizing<[u8; SEED]>);
+/// The one-use key of a token. It has one place on the heap, so that moving it leaves no copy behind, and is zeroed
+/// there on drop; `Debug` shows nothing of it.
+pub struct Seed(Box<Zeroizing<[u8; SEED]>>);
 
 impl Seed {
     /// Makes a seed that `fill` writes in place, from a source of randomness or a file.
@@ -97,14 +98,14 @@ impl Seed {
     /// # Errors
     /// What `fill` returns.
     pub fn fill<E>(fill: impl FnOnce(&mut [u8; SEED]) -> Result<(), E>) -> Result<Self, E> {
-        let mut seed = Self(Zeroizing::new([0; SEED]));
+        let mut seed = Self(Box::new(Zeroizing::new([0; SEED])));
         fill(&mut seed.0)?;
         Ok(seed)
     }
 
     /// Returns the public half.
     pub fn public_key(&self) -> [u8; 32] {
-        self.key().verifying_key().to_bytes()
+        self.with_key(|key| key.verifying_key().to_bytes())
     }
 
     /// Returns the text of the token with these signed claims (`claims || signature`).
@@ -130,14 +131,34 @@ impl Seed {
         Ok(text)
     }
 
-    fn key(&self) -> SigningKey {
-        SigningKey::from_bytes(&self.0)
+    /// Lends the key pair and then overwrites what the work with it left on the stack.
+    fn with_key<T>(&self, work: impl FnOnce(&SigningKey) -> T) -> T {
+        let done = lend_key(&self.0, work);
+        wipe_stack();
+        done
     }
 
     fn check(&self, claims: &Claims) -> Result<(), TokenError> {
         let is_same: bool = self.public_key().ct_eq(&claims.key).into();
         is_same.then_some(()).ok_or(TokenError::Seed)
     }
+}
+
+/// Has a frame of its own, below the caller's, for every copy that is made of the seed.
+#[inline(never)]
+fn lend_key<T>(seed: &[u8; SEED], work: impl FnOnce(&SigningKey) -> T) -> T {
+    work(&SigningKey::from_bytes(seed))
+}
+
+/// Overwrites the stack below the caller's frame.
+///
+/// A key pair is zeroed where it is dropped, but a move before that and the block a hash read leave the seed behind.
+/// A test that searches the memory of a process tells whether this is enough.
+#[inline(never)]
+fn wipe_stack() {
+    let mut used = [0u8; 16384];
+    used.zeroize();
+    std::hint::black_box(&used);
 }
 
 impl fmt::Debug for Seed {
@@ -224,7 +245,7 @@ impl Token {
     /// Signs possession of the seed over a CSR and the exporter of this very connection (T4).
     pub fn proof(&self, csr: &[u8], exporter: &[u8; 32]) -> [u8; SIGNATURE] {
         let message = proof_message(&self.claims, &self.signed, csr, exporter);
-        self.seed.key().sign(&message).to_bytes()
+        self.seed.with_key(|key| key.sign(&message).to_bytes())
     }
 }
 
