@@ -168,7 +168,7 @@ def recover(replica: Replica, now: Now) -> Step:
     if replica.assignment.spec.kind is Kind.CONTAINER:
         adopting = replace(ready, phase=Phase.ADOPTING)
         return adopting, (ev.Adopt(adopting.attempt),)
-    waiting = replace(_again(ready), phase=Phase.WAITING)
+    waiting = _lost(ready)
     return _end_as_asked(waiting, now) if waiting.ending else (waiting, ())
 
 
@@ -211,6 +211,16 @@ def _again(replica: Replica) -> Replica:
     """Count a restart when a run is known to be over: only that lets the state told go back (may_advance)."""
     ran = replica.state in {AssignmentState.RUNNING, AssignmentState.STOPPING}
     return replace(replica, restarts=replica.restarts + 1) if ran else replica
+
+
+def _lost(replica: Replica) -> Replica:
+    """Return a recovered replica of which nothing runs any more, ready to be run again.
+
+    It may have been told as running although the journal does not know; restarts are on disk before they are
+    told, so one more is more than was ever told. The attempt was counted up once by the recovery.
+    """
+    begun = replica.attempt > 1
+    return replace(replica, phase=Phase.WAITING, suspended=False, restarts=replica.restarts + int(begun))
 
 
 def _journal_first(actions: tuple[ev.Action, ...]) -> tuple[ev.Action, ...]:
@@ -345,16 +355,14 @@ def _grace_over(replica: Replica, _event: ev.GraceOver, _now: Now) -> Step:
 def _not_found(replica: Replica, _event: ev.NotFound, now: Now) -> Step:
     if replica.ending:
         return _end_as_asked(replica, now)
-    return replace(_again(replica), phase=Phase.WAITING, suspended=False), ()
+    return _lost(replica), ()
 
 
-def _adopt_failed(replica: Replica, event: ev.AdoptFailed, now: Now) -> Step:
+def _adopt_failed(replica: Replica, _event: ev.AdoptFailed, now: Now) -> Step:
+    # Nothing is told: it may well run on, and what was told last may be newer than what the journal has.
     delay = backoff_s(replica.failures, now.jitter)
-    later = replace(replica, attempt=replica.attempt + 1, failures=replica.failures + 1)
-    # It may well run on meanwhile: only the reason changes, not the state.
-    state = AssignmentState.STOPPING if replica.ending else replica.state
-    after, told = _observed(later, now, state, event.reason)
-    return after, (*told, ev.SetTimer(ev.Timer.ADOPT, after.attempt, delay))
+    later = replace(replica, failures=replica.failures + 1)
+    return later, (ev.SetTimer(ev.Timer.ADOPT, later.attempt, delay),)
 
 
 def _adopt_due(replica: Replica, _event: ev.AdoptDue, _now: Now) -> Step:

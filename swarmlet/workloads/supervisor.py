@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -237,10 +238,12 @@ class Supervisor:
             self._feed(key, ev.Dropped(reason))
         try:
             async with asyncio.timeout(max(graces, default=0.0) + STOP_EXTRA_S):
-                await self._until(self._all_ended)
-        except TimeoutError:
+                await self._until(lambda: all(one.ended for one in self._replicas.values()))
+                await self._committer.flush()  # what waited for the disk, the removals, begins now
+                await self._until(lambda: not self._runner.removing)
+        except (SwarmletError, TimeoutError) as failure:
             left = [key for key, one in self._replicas.items() if not one.ended]
-            logger.warning("not everything could be ended: %s", left)
+            logger.warning("not everything could be ended: %s %s", left, failure)
         for key in list(self._replicas):
             self._drop(key)
         self._fences, self._applied = {}, 0
@@ -321,26 +324,28 @@ class Supervisor:
         self._changed.set()
 
     def _perform(self, replica: Replica, actions: tuple[ev.Action, ...]) -> None:
-        """Do at once what waits for no disk, and the rest in order, after the disk where it is asked."""
-        ordered: list[ev.Action] = []
-        write = False
+        """Do what waits for no disk, then have the journal written, then do what waited for that."""
+        free: list[ev.Action] = []
+        bound: list[ev.Action] | None = None
         for action in actions:
             if isinstance(action, _AT_ONCE):
                 self._runner.act(replica, action)
             elif isinstance(action, ev.Journal):
-                write = True
+                bound = [] if bound is None else bound
             else:
-                ordered.append(action)
-        if ordered:
-            self._committer.after(replica.key, lambda: self._carry_out(replica, ordered), write=write)
-        elif write:
+                (free if bound is None else bound).append(action)
+        for part, write in ((free, False), (bound, True)):
+            if part:
+                self._committer.after(replica.key, partial(self._carry_out, replica, part), write=write)
+        if bound == []:
             self._committer.request()
 
     def _carry_out(self, replica: Replica, actions: list[ev.Action]) -> None:
         for action in actions:
             match action:
                 case ev.Observe(observation=seen):
-                    self._outbox.put(seen)
+                    if replica.key in self._replicas:
+                        self._outbox.put(seen)
                 case ev.Forget():
                     self._drop(replica.key)
                     self._committer.request()
@@ -410,9 +415,6 @@ class Supervisor:
         self._replicas.pop(key, None)
         self._outbox.drop(key)
         self._changed.set()
-
-    def _all_ended(self) -> bool:
-        return all(one.ended for one in self._replicas.values()) and not self._runner.removing
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():

@@ -25,7 +25,7 @@ import subprocess
 import tarfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import docker
@@ -173,10 +173,8 @@ def built_image(directory: Path, *changes: str) -> Iterator[str]:
     finally:
         for found in client.containers(all=True, filters={"ancestor": tag}):
             client.remove_container(found["Id"], force=True, v=True)
-        try:
+        with suppress(docker.errors.ImageNotFound):
             client.remove_image(tag, force=True)
-        except docker.errors.ImageNotFound:
-            pass
         client.close()
 
 
