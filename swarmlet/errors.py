@@ -278,6 +278,11 @@ CATALOGUE: dict[str, Entry] = {
         "try again when the coordinator can be reached; or  swarmlet leave --force  here and"
         "  stratoswarm nodes rm {name}  there",
     ),
+    "SWL-210": Entry(
+        "superseded", PeerError, Exit.FAILED,
+        "another device or process speaks to {address} with this node's identity",
+        "its own work goes on", "make sure that no copy of the data directory is in use elsewhere",
+    ),
     # ---- 3xx identity and local state
     "SWL-300": Entry(
         "identity-damaged", StateError, Exit.FAILED,

@@ -6,7 +6,7 @@ this file runs.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 from swarmlet.link.messages import Desired
@@ -71,7 +71,7 @@ class Workloads(Protocol):
         """Tell whether this node holds its lease; when not, ``on_partition: stop`` replicas end (N5)."""
         ...
 
-    def logs(self, assignment_id: str, *, follow: bool, tail: int | None) -> AsyncIterator[bytes]:
+    def logs(self, assignment_id: str, *, follow: bool, tail: int | None) -> AsyncGenerator[bytes, None]:
         """Yield the output of an assignment in chunks of at most 32 KiB.
 
         ``tail`` is the number of last lines to begin with (``None``: all that is kept). Without ``follow`` it

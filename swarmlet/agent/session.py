@@ -338,7 +338,9 @@ class Session:
         return [Send(Leave()), SetTimer(REPLY_S)]
 
     def _on_stop_asked(self, _event: StopAsked) -> list[Action]:
-        return self._end(Outcome.STOPPED, "closed", "", hangup=True)
+        # Said on purpose, so that the coordinator need not wait for the lease to know.
+        bye: list[Action] = [Send(Goodbye("shutdown"))] if self.state is State.READY else []
+        return bye + self._end(Outcome.STOPPED, "closed", "", hangup=True)
 
     def _on_garbled(self, event: Garbled) -> list[Action]:
         if self.state in {State.READY, State.LEAVING}:

@@ -67,6 +67,10 @@ class HealthBoard:
         self._checks[name] = Check(name=name, health=health, since=since, why=why, next=next_step)
         return changed
 
+    def checks(self) -> tuple[Check, ...]:
+        """Return the state of every part."""
+        return tuple(self._checks.values())
+
     def overall(self) -> Health:
         """Return the worst state of any part."""
         return max((check.health for check in self._checks.values()), default=Health.OK)

@@ -31,8 +31,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_success: bool = False
     connected: bool = False
     reconnects: int = 0
-    heartbeat_age_s: float | None = None
-    lease_remaining_s: float | None = None
+    heartbeats_sent: int = 0
+    link_rx: int = 0
+    link_tx: int = 0
     certificate_expiry_s: float | None = None
     clock_skew_s: float | None = None
     temperature_c: float | None = None
@@ -60,16 +61,6 @@ GAUGES: tuple[tuple[str, str, str], ...] = (
     ),
     ("swarmlet_memory_total_bytes", "memory_total", "Memory of the device, or its cgroup limit."),
     ("swarmlet_cluster_connected", "connected", "1 while a session with the coordinator is established."),
-    (
-        "swarmlet_cluster_heartbeat_age_seconds",
-        "heartbeat_age_s",
-        "Seconds since the last acknowledged heartbeat.",
-    ),
-    (
-        "swarmlet_cluster_lease_remaining_seconds",
-        "lease_remaining_s",
-        "Seconds the lease still holds without another acknowledgement.",
-    ),
     (
         "swarmlet_certificate_expiry_timestamp_seconds",
         "certificate_expiry_s",
@@ -129,15 +120,21 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
         value = getattr(snapshot, field)
         if value is not None:
             yield GaugeMetricFamily(name, meaning, value=float(value))
-    network = CounterMetricFamily(
+    yield _both_ways(
         "swarmlet_network_bytes",
         "Bytes over the device's network interfaces since boot.",
-        labels=["direction"],
+        (snapshot.net_rx, snapshot.net_tx),
     )
-    for direction, count in (("receive", snapshot.net_rx), ("transmit", snapshot.net_tx)):
-        if count is not None:
-            network.add_metric([direction], float(count))
-    yield network
+    yield _both_ways(
+        "swarmlet_cluster_link_bytes",
+        "Bytes over the connection to the cluster since the agent started.",
+        (snapshot.link_rx, snapshot.link_tx),
+    )
+    yield CounterMetricFamily(
+        "swarmlet_cluster_heartbeats",
+        "Heartbeats sent since the agent started.",
+        value=float(snapshot.heartbeats_sent),
+    )
     yield CounterMetricFamily(
         "swarmlet_cluster_reconnects",
         "Sessions with the coordinator after the first.",
@@ -154,3 +151,13 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     )
     build.add_metric([snapshot.version, snapshot.target], 1.0)
     yield build
+
+
+def _both_ways(name: str, meaning: str, counts: tuple[int | None, int | None]) -> Metric:
+    from prometheus_client.core import CounterMetricFamily  # noqa: PLC0415 - see the module's header
+
+    family = CounterMetricFamily(name, meaning, labels=["direction"])
+    for direction, count in zip(("receive", "transmit"), counts, strict=True):
+        if count is not None:
+            family.add_metric([direction], float(count))
+    return family
