@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import gc
-import os
 import select
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from swarmlet import _native
-from swarmlet.link.events import Closed, Frame, Opened
+from swarmlet.link.events import Closed, Drained, Frame, Opened
 from tests.fakes.ends import end, pair, until
 from tests.fakes.pki import Authority
 
@@ -25,6 +25,10 @@ def authority() -> Authority:
 
 def number_of(index: int) -> bytes:
     return b"\xce" + index.to_bytes(4, "big")
+
+
+def entries(directory: str) -> int:
+    return sum(1 for _ in Path(directory).iterdir())
 
 
 def test_frames_arrive_in_order_both_ways_at_once(authority: Authority) -> None:
@@ -106,8 +110,6 @@ def test_a_full_connection_says_no_and_then_that_it_has_room(authority: Authorit
         while got < sent:
             both.server.frame(conn=theirs)
             got += 1
-        from swarmlet.link.events import Drained
-
         both.client.wait(Drained, conn=number)
         assert both.client.engine.send(number, _native.KIND_DATA, 1, chunk)
         both.server.frame(conn=theirs)
@@ -222,19 +224,14 @@ def test_a_stopped_engine_answers_and_does_nothing(authority: Authority) -> None
 
 
 def test_an_engine_that_is_dropped_takes_its_thread_and_descriptors_along(authority: Authority) -> None:
-    def threads() -> int:
-        return len(os.listdir("/proc/self/task"))
-
-    def descriptors() -> int:
-        return len(os.listdir("/proc/self/fd"))
-
-    before = (threads(), descriptors())
+    gc.collect()
+    before = (entries("/proc/self/task"), entries("/proc/self/fd"))
     engine = _native.Engine()
     engine.listen("127.0.0.1:0", authority.server_tls())
-    assert threads() == before[0] + 1
+    assert entries("/proc/self/task") == before[0] + 1
     del engine
     gc.collect()
-    assert (threads(), descriptors()) == before
+    assert (entries("/proc/self/task"), entries("/proc/self/fd")) == before
 
 
 def test_any_thread_may_call(authority: Authority) -> None:
@@ -243,7 +240,11 @@ def test_any_thread_may_call(authority: Authority) -> None:
 
         def speak(start: int) -> None:
             for index in range(start, start + 500):
-                until(lambda: both.client.engine.send(number, _native.KIND_CONTROL, 0, number_of(index)))
+                until(
+                    lambda index=index: both.client.engine.send(
+                        number, _native.KIND_CONTROL, 0, number_of(index)
+                    )
+                )
 
         threads = [threading.Thread(target=speak, args=(block * 500,)) for block in range(4)]
         for thread in threads:
@@ -256,7 +257,7 @@ def test_any_thread_may_call(authority: Authority) -> None:
 
 def test_connections_leave_nothing_behind(authority: Authority) -> None:
     with pair(authority) as both, end() as other:
-        before = len(os.listdir("/proc/self/fd"))
+        before = entries("/proc/self/fd")
         for _ in range(30):
             number, theirs = both.open()
             both.client.engine.close(number)
@@ -264,5 +265,5 @@ def test_connections_leave_nothing_behind(authority: Authority) -> None:
         until(lambda: both.server.engine.stats()["connections"] == 0)
         until(lambda: both.client.engine.stats()["connections"] == 0)
         assert both.server.engine.stats()["unproven"] == 0
-        until(lambda: len(os.listdir("/proc/self/fd")) == before)
+        until(lambda: entries("/proc/self/fd") == before)
         assert other.poll() == []
