@@ -102,10 +102,11 @@ impl Driver {
                 other => other?,
             }
             self.now = boot_ms();
+            // Commands first: what a peer sent in answer to one must not be judged before it.
+            self.commands();
             for event in &readiness {
                 self.on_ready(event);
             }
-            self.commands();
             self.go_on();
             self.deliver();
             self.time_passed();
