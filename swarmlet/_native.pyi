@@ -140,11 +140,20 @@ class TokenSeed:
     """The one-use key of a token being minted; made where the token is printed."""
 
     @staticmethod
-    def generate() -> TokenSeed: ...
+    def generate() -> TokenSeed:
+        """Make a seed from the system's random source.
+
+        Raises:
+            NativeError: ``random-unavailable``.
+        """
     @property
     def public_key(self) -> bytes: ...
     def assemble(self, signed: bytes) -> str:
-        """Return the token text for ``signed`` (``claims || signature``); at most 1 KiB."""
+        """Return the token text for ``signed`` (``claims || signature``); at most 1 KiB.
+
+        Raises:
+            NativeError: ``token-claims``, or ``token-seed`` when the claims are for another seed.
+        """
 
 @final
 class Token:
@@ -171,13 +180,21 @@ class Token:
     @property
     def claims(self) -> ClaimsTuple: ...
     def proof(self, csr: bytes, exporter: bytes) -> bytes:
-        """Sign possession of the seed over ``csr`` and this connection's TLS exporter (T4)."""
+        """Sign possession of the seed over ``csr`` and this connection's TLS exporter (T4).
+
+        Raises:
+            NativeError: ``token-exporter`` unless ``exporter`` has 32 bytes.
+        """
 
 def encode_claims(claims: ClaimsTuple) -> bytes:
     """Return the one canonical encoding of ``claims``; raises ``NativeError('token-claims')``."""
 
 def decode_claims(signed: bytes) -> ClaimsTuple:
-    """Return the claims in ``claims || signature``; anything not canonical is refused."""
+    """Return the claims in ``claims || signature``; anything not canonical is refused.
+
+    Raises:
+        NativeError: ``token-claims``.
+    """
 
 def verify_claims(signed: bytes, key: bytes) -> bool:
     """Verify the token signature strictly (T2)."""
@@ -189,7 +206,11 @@ def verify(key: bytes, message: bytes, signature: bytes) -> bool:
     """Strict Ed25519 verification (RFC 8032; non-canonical S and small-order points refused)."""
 
 def verify_batch(items: Sequence[tuple[bytes, bytes, bytes]]) -> bool:
-    """Verify ``(key, message, signature)`` triples together; true only when all hold."""
+    """Verify ``(key, message, signature)`` triples together; true only when all hold.
+
+    For statements, never for admission: the owner of a key can make signatures with a component of small order
+    that hold here and not in :func:`verify` (``docs/protocol.md``).
+    """
 
 # ---------------------------------------------------------------- frames (native/core/frame.rs)
 
@@ -202,7 +223,11 @@ KIND_DATA: Final = 16
 KIND_CREDIT: Final = 17
 
 def encode_frame(kind: int, stream: int, payload: bytes) -> bytes:
-    """Return header and payload; raises ``NativeError('frame-too-large')``."""
+    """Return header and payload.
+
+    Raises:
+        NativeError: ``frame-too-large``, ``frame-kind``, ``frame-shape`` (a length or stream the kind cannot have).
+    """
 
 @final
 class FrameDecoder:
@@ -217,7 +242,12 @@ class FrameDecoder:
         """
 
 def check_msgpack(payload: bytes) -> None:
-    """Check depth, counts and lengths of one msgpack value without allocating (D3)."""
+    """Check depth, counts, lengths and texts of one msgpack value without allocating (D3).
+
+    Raises:
+        NativeError: ``msgpack-depth``, ``msgpack-items``, ``msgpack-truncated``, ``msgpack-type``,
+            ``msgpack-text``, ``msgpack-trailing``.
+    """
 
 # ---------------------------------------------------------------- engine (native/link)
 

@@ -52,16 +52,22 @@ def test_any_split_gives_the_same_frames(sent: list[Frame], data: st.DataObject)
     assert [frame for piece in pieces for frame in decoder.feed(piece)] == sent
 
 
+def refusal(decoder: native.FrameDecoder, piece: bytes) -> tuple[object, ...] | None:
+    try:
+        decoder.feed(piece)
+    except native.NativeError as error:
+        return error.args
+    return None
+
+
 @given(st.binary(max_size=200), st.integers(1, 20))
 def test_garbage_is_refused_or_awaited_and_the_refusal_lasts(garbage: bytes, size: int) -> None:
     decoder = native.FrameDecoder()
-    try:
-        for at in range(0, len(garbage), size):
-            decoder.feed(garbage[at : at + size])
-    except native.NativeError as first:
-        with pytest.raises(native.NativeError) as again:
-            decoder.feed(native.encode_frame(native.KIND_CONTROL, 0, b"\xc0"))
-        assert again.value.args == first.args
+    refusals = [refusal(decoder, garbage[at : at + size]) for at in range(0, len(garbage), size)]
+    seen = [reason for reason in refusals if reason is not None]
+    if seen:
+        later = refusal(decoder, native.encode_frame(native.KIND_CONTROL, 0, b"\xc0"))
+        assert {*seen, later} == {seen[0]}
 
 
 @pytest.mark.parametrize(
@@ -158,15 +164,21 @@ def test_what_is_taken_is_one_whole_value_to_msgspec_too(payload: bytes, data: s
         native.check_msgpack(payload)
     except native.NativeError:
         return
+    assert other_decoder_misses_bytes(payload) is False
+
+
+def other_decoder_misses_bytes(payload: bytes) -> bool:
+    """Say whether msgspec sees an end too early or too late.
+
+    Left to it and its schemas are keys that Python cannot hash. A text that is not UTF-8 would end this test.
+    """
     try:
-        msgspec.msgpack.decode(payload, type=msgspec.Raw)
         msgspec.msgpack.decode(payload)
     except msgspec.DecodeError as error:
-        # Left to the schema: texts that are not UTF-8, and keys that Python cannot hash.
-        assert "truncated" not in str(error).lower()
-        assert "trailing" not in str(error).lower()
-    except (TypeError, UnicodeDecodeError):
-        pass
+        return "truncated" in str(error).lower() or "trailing" in str(error).lower()
+    except TypeError:
+        return False
+    return False
 
 
 @pytest.mark.parametrize(
@@ -181,6 +193,7 @@ def test_what_is_taken_is_one_whole_value_to_msgspec_too(payload: bytes, data: s
         (b"\xc0\xc0", "msgpack-trailing"),
         (b"\xd4\x01\x00", "msgpack-type"),
         (b"\xc1", "msgpack-type"),
+        (b"\xa1\xff", "msgpack-text"),
     ],
 )
 def test_d3_hostile_values_are_refused(payload: bytes, kind: str) -> None:

@@ -87,7 +87,9 @@ def nonce(seed: bytes, message: bytes) -> int:
     return int.from_bytes(hashlib.sha512(secret(seed)[1] + message).digest(), "little") % L
 
 
-def sign(seed: bytes, message: bytes, *, key_twist: Point = IDENTITY, r_twist: Point = IDENTITY) -> tuple[bytes, bytes]:
+def sign(
+    seed: bytes, message: bytes, *, key_twist: Point = IDENTITY, r_twist: Point = IDENTITY
+) -> tuple[bytes, bytes]:
     """Return key and signature; a twist adds a point of small order to the key or to R.
 
     Without twists this is section 5.1.6. With them it is what only the owner of the seed can make.

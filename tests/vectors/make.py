@@ -1,13 +1,13 @@
 """Makes the golden vectors: ``python -m tests.vectors.make``. Uses nothing of the product.
 
-What is in ``docs/protocol.md`` is written here a second time, from the document, so that document, product and
-vectors can only agree when all three are right.
+What is in ``docs/protocol.md`` is written here a second time, from the document, so that document, product
+and vectors can only agree when all three are right.
 """
 
 from __future__ import annotations
 
 import base64
-import datetime
+import datetime as dt
 import hashlib
 import ipaddress
 import struct
@@ -39,13 +39,14 @@ def frame(kind: int, stream: int, payload: bytes) -> bytes:
 
 def frames() -> Vectors:
     seq, generation = 0x0102030405060708, 0x5152535455565758
-    memory = (0x0708090A0B0C0D0E, 0x1112131415161718, 0x2122232425262728, 0x3132333435363738, 0x4142434445464748)
+    memory = (0x0708090A0B0C0D0E, 0x1112131415161718)
+    rest = (0x2122232425262728, 0x3132333435363738, 0x4142434445464748)
     payloads = {
         "control": (1, 0, msgspec.msgpack.encode({"t": "leave"})),
         "heartbeat": (
             2,
             0,
-            struct.pack(">QBxHHhQQQQQQ", seq, 1, 0x0203, 0x0304, -0x0506, *memory, generation),
+            struct.pack(">QBxHHhQQQQQQ", seq, 1, 0x0203, 0x0304, -0x0506, *memory, *rest, generation),
         ),
         "heartbeat-ack": (3, 0, struct.pack(">QQQ", seq, 1_700_000_000_123, generation)),
         "lease": (4, 0, struct.pack(">II", 5000, 15000)),
@@ -115,7 +116,7 @@ def tokens() -> Vectors:
 
 
 class Signatures:
-    """Collects cases: key, message, signature, and the verdicts of one and of a batch (01 holds, 00 does not)."""
+    """Collects cases: key, message, signature, and its verdicts alone and in a batch (01 holds)."""
 
     def __init__(self) -> None:
         self.made: Vectors = {}
@@ -130,21 +131,23 @@ class Signatures:
         self.add(name, key, message, signature, one=False, batch=False)
 
 
+def negated(point: bytes) -> bytes:
+    """Return the encoding with the other sign."""
+    return point[:31] + bytes([point[31] ^ 0x80])
+
+
 def encodings(point: ed25519.Point) -> list[bytes]:
     """Return every encoding of a point that a careless decoder takes: canonical, y + p, x = 0 with a sign."""
     x, y = point
-    found = []
-    for spelled in (y, y + ed25519.P):
-        for sign_bit in (x & 1, 1) if x == 0 else (x & 1,):
-            if spelled < 2**255:
-                found.append((spelled | sign_bit << 255).to_bytes(32, "little"))
-    return found
+    spellings = [spelled for spelled in (y, y + ed25519.P) if spelled < 2**255]
+    signs = (0, 1) if x == 0 else (x & 1,)
+    return [(spelled | sign << 255).to_bytes(32, "little") for spelled in spellings for sign in signs]
 
 
-def find_message(key: bytes, r: bytes, holds: Callable[[int], bool]) -> bytes:
-    """Return a message whose challenge has a property that about one in eight has."""
+def find_message(key: bytes, r: bytes) -> bytes:
+    """Return a message whose challenge is a multiple of 8, which lets a small-order key vanish."""
     messages = (b"message %d" % number for number in range(10_000))
-    return next(message for message in messages if holds(ed25519.challenge(r, key, message)))
+    return next(message for message in messages if ed25519.challenge(r, key, message) % 8 == 0)
 
 
 def add_small_order(cases: Signatures) -> None:
@@ -152,11 +155,11 @@ def add_small_order(cases: Signatures) -> None:
     base_r = ed25519.encode(ed25519.multiply(7, ed25519.BASE))
     for order, point in enumerate(ed25519.small_order()):
         for form, key in enumerate(encodings(point)):
-            message = find_message(key, base_r, lambda k: k % 8 == 0)
+            message = find_message(key, base_r)
             forged = base_r + (7).to_bytes(32, "little")
             cases.refuse(f"small-order-key-{order}-{form}", key, message, forged)
             r = ed25519.encode(ed25519.IDENTITY)
-            message = find_message(key, r, lambda k: k % 8 == 0)
+            message = find_message(key, r)
             cases.refuse(f"small-order-both-{order}-{form}", key, message, r + bytes(32))
         for form, r in enumerate(encodings(point)):
             key = public(TOKEN_SEED)
@@ -168,11 +171,11 @@ def add_small_order(cases: Signatures) -> None:
 def add_twisted(cases: Signatures) -> None:
     """Components of small order on top of proper points: strict refuses them, a batch by design does not."""
     twist = next(p for p in ed25519.small_order() if ed25519.multiply(4, p) != ed25519.IDENTITY)
-    for wanted, one in ((lambda k: k % 8 == 0, True), (lambda k: k % 8 == 1, False)):
+    for remainder, one in ((0, True), (1, False)):
         for number in range(10_000):
             message = b"twisted key %d" % number
             key, signature = ed25519.sign(TOKEN_SEED, message, key_twist=twist)
-            if wanted(ed25519.challenge(signature[:32], key, message)):
+            if ed25519.challenge(signature[:32], key, message) % 8 == remainder:
                 cases.add(f"twisted-key-{int(one)}", key, message, signature, one=one, batch=True)
                 break
     key, signature = ed25519.sign(TOKEN_SEED, b"twisted R", r_twist=twist)
@@ -189,7 +192,12 @@ def signatures() -> Vectors:
             high = (s + times * ed25519.L).to_bytes(32, "little")
             cases.refuse(f"high-s-{number}-{times}", key, message, signature[:32] + high)
         cases.refuse(f"other-message-{number}", key, message + b"!", signature)
-        cases.refuse(f"negated-r-{number}", key, message, signature[:31] + bytes([signature[31] ^ 0x80]) + signature[32:])
+        cases.refuse(
+            f"negated-r-{number}",
+            key,
+            message,
+            signature[:31] + bytes([signature[31] ^ 0x80]) + signature[32:],
+        )
         cases.refuse(f"negated-key-{number}", key[:31] + bytes([key[31] ^ 0x80]), message, signature)
         cases.refuse(f"zero-s-{number}", key, message, signature[:32] + bytes(32))
         cases.refuse(f"short-{number}", key, message, signature[:63])
@@ -204,51 +212,51 @@ def signatures() -> Vectors:
     return cases.made
 
 
+class Certificates:
+    """Collects certificates, each signed by itself, with what a reader must find in them."""
+
+    start = dt.datetime(2024, 2, 29, 23, 59, 58, tzinfo=dt.UTC)
+
+    def __init__(self) -> None:
+        self.made: Vectors = {}
+
+    def add(self, name: str, serial: int, uris: list[str], *, days: int = 1, is_ca: bool = False) -> None:
+        key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        end = self.start + dt.timedelta(days=days)
+        builder = (
+            x509.CertificateBuilder(subject, subject, key.public_key(), serial)
+            .not_valid_before(self.start)
+            .not_valid_after(end)
+            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+        )
+        if uris:
+            here = x509.IPAddress(ipaddress.ip_address("::1"))
+            own = [x509.UniformResourceIdentifier(uri) for uri in uris]
+            names = x509.SubjectAlternativeName([x509.DNSName("a.example"), here, *own])
+            builder = builder.add_extension(names, critical=False)
+        spki = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        self.made |= {
+            f"{name}.der": builder.sign(key, None).public_bytes(serialization.Encoding.DER),
+            f"{name}.serial": serial.to_bytes(20, "big").lstrip(b"\0"),
+            f"{name}.not_before_ms": struct.pack(">q", int(self.start.timestamp()) * 1000),
+            f"{name}.not_after_ms": struct.pack(">q", int(end.timestamp()) * 1000),
+            f"{name}.spki": key.public_key().public_bytes(*spki),
+            f"{name}.is_ca": bytes([is_ca]),
+            f"{name}.uris": "\n".join(uris).encode(),
+        }
+
+
 def certificates() -> Vectors:
-    made: Vectors = {}
-    start = datetime.datetime(2024, 2, 29, 23, 59, 58, tzinfo=datetime.UTC)
     node = f"swarmlet://{CLUSTER.hex()}/node/{NODE}"
     coordinator = f"swarmlet://{CLUSTER.hex()}/coordinator"
-    day, century = datetime.timedelta(days=1), datetime.timedelta(days=36525)
-    add_certificate(made, "root", 0x7F, start, century, None, is_ca=True)
-    add_certificate(made, "node", 0xFF << 120 | 5, start, day, [node], is_ca=False)
-    add_certificate(made, "coordinator", 0x01 << 120, start, day, [coordinator], is_ca=False)
-    add_certificate(made, "two-roles", 0x80, start, day, [coordinator, node], is_ca=False)
-    add_certificate(made, "other-uri", (1 << 159) - 1, start, day, ["https://example.org/", node], is_ca=False)
-    return made
-
-
-def add_certificate(
-    made: Vectors,
-    name: str,
-    serial: int,
-    start: datetime.datetime,
-    lifetime: datetime.timedelta,
-    uris: list[str] | None,
-    *,
-    is_ca: bool,
-) -> None:
-    key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    builder = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), serial)
-        .not_valid_before(start)
-        .not_valid_after(start + lifetime)
-        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-    )
-    if uris is not None:
-        others: list[x509.GeneralName] = [x509.DNSName("a.example"), x509.IPAddress(ipaddress.ip_address("::1"))]
-        names = others + [x509.UniformResourceIdentifier(uri) for uri in uris]
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    spki = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    raw_start, raw_end = (int(at.timestamp()) * 1000 for at in (start, start + lifetime))
-    made[f"{name}.der"] = builder.sign(key, None).public_bytes(serialization.Encoding.DER)
-    made[f"{name}.serial"] = serial.to_bytes(20, "big").lstrip(b"\0")
-    made[f"{name}.not_before_ms"] = struct.pack(">q", raw_start)
-    made[f"{name}.not_after_ms"] = struct.pack(">q", raw_end)
-    made[f"{name}.spki"] = key.public_key().public_bytes(*spki)
-    made[f"{name}.is_ca"] = bytes([is_ca])
-    made[f"{name}.uris"] = "\n".join(uris or []).encode()
+    found = Certificates()
+    found.add("root", 0x7F, [], days=36525, is_ca=True)
+    found.add("node", 0xFF << 120 | 5, [node])
+    found.add("coordinator", 0x01 << 120, [coordinator])
+    found.add("two-roles", 0x80, [coordinator, node])
+    found.add("other-uri", (1 << 159) - 1, ["https://example.org/", node])
+    return found.made
 
 
 FILES: dict[str, Callable[[], Vectors]] = {

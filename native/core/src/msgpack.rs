@@ -1,7 +1,8 @@
 //! Checks the shape of one msgpack value before any other decoder sees it (D3).
 //!
 //! Every count is compared with the bytes that are really there, so that what a decoder allocates for it is bounded
-//! by what was sent. Nothing here is allocated and nothing recurses. Texts are not checked to be UTF-8.
+//! by what was sent. Nothing here is allocated and nothing recurses. Texts are UTF-8: the decoder behind this would
+//! raise an exception of another family than for everything else that can be wrong.
 
 use std::fmt;
 
@@ -24,6 +25,8 @@ pub enum MsgpackError {
     Truncated,
     /// An extension type or the byte that is never used.
     Type(u8),
+    /// A text is not UTF-8.
+    Text,
     /// Bytes are left after the value.
     Trailing(usize),
 }
@@ -35,6 +38,7 @@ impl Failure for MsgpackError {
             Self::Items => "msgpack-items",
             Self::Truncated => "msgpack-truncated",
             Self::Type(_) => "msgpack-type",
+            Self::Text => "msgpack-text",
             Self::Trailing(_) => "msgpack-trailing",
         }
     }
@@ -47,6 +51,7 @@ impl fmt::Display for MsgpackError {
             Self::Items => write!(out, "there are more than {MAX_ITEMS} values"),
             Self::Truncated => write!(out, "a length is greater than the bytes that are there"),
             Self::Type(byte) => write!(out, "the type byte {byte:#04x} is not used here"),
+            Self::Text => write!(out, "a text is not UTF-8"),
             Self::Trailing(count) => write!(out, "{count} bytes follow the value"),
         }
     }
@@ -58,6 +63,8 @@ impl std::error::Error for MsgpackError {}
 enum Head {
     /// This many bytes that hold no values.
     Skip(usize),
+    /// This many bytes of text.
+    Text(usize),
     /// This many values.
     Values(usize),
 }
@@ -75,6 +82,10 @@ pub fn check(payload: &[u8]) -> Result<(), MsgpackError> {
         match read_head(&mut from)? {
             Head::Skip(count) => {
                 from.take(count).ok_or(MsgpackError::Truncated)?;
+            }
+            Head::Text(count) => {
+                let text = from.take(count).ok_or(MsgpackError::Truncated)?;
+                std::str::from_utf8(text).map_err(|_| MsgpackError::Text)?;
             }
             Head::Values(count) => {
                 if count > from.0.len() {
@@ -115,10 +126,13 @@ fn read_head(from: &mut Reader<'_>) -> Result<Head, MsgpackError> {
         0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => Some(Head::Skip(0)),
         0x80..=0x8f => Some(Head::Values(2 * low(0x0f))),
         0x90..=0x9f => Some(Head::Values(low(0x0f))),
-        0xa0..=0xbf => Some(Head::Skip(low(0x1f))),
-        0xc4 | 0xd9 => from.u8().map(|count| Head::Skip(count.into())),
-        0xc5 | 0xda => from.u16().map(|count| Head::Skip(count.into())),
-        0xc6 | 0xdb => from.u32().map(|count| Head::Skip(count as usize)),
+        0xa0..=0xbf => Some(Head::Text(low(0x1f))),
+        0xc4 => from.u8().map(|count| Head::Skip(count.into())),
+        0xc5 => from.u16().map(|count| Head::Skip(count.into())),
+        0xc6 => from.u32().map(|count| Head::Skip(count as usize)),
+        0xd9 => from.u8().map(|count| Head::Text(count.into())),
+        0xda => from.u16().map(|count| Head::Text(count.into())),
+        0xdb => from.u32().map(|count| Head::Text(count as usize)),
         0xcc | 0xd0 => Some(Head::Skip(1)),
         0xcd | 0xd1 => Some(Head::Skip(2)),
         0xca | 0xce | 0xd2 => Some(Head::Skip(4)),

@@ -13,7 +13,6 @@ use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::Scalar;
 use curve25519_dalek::traits::{IsIdentity, VartimeMultiscalarMul};
-use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha512};
 
 use crate::bytes::Reader;
@@ -22,15 +21,36 @@ use crate::bytes::Reader;
 const BATCH_DOMAIN: &[u8] = b"swarmlet/batch/v1\0";
 
 /// Verifies one signature strictly.
+///
+/// R is computed and compared as bytes instead of being read, which refuses every other spelling of it and saves a
+/// square root.
 pub fn verify(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
-    let (Ok(key), Ok(signature)) = (<&[u8; 32]>::try_from(key), Signature::from_slice(signature))
-    else {
+    let (Ok(key), Some((r, s))) = (key.try_into(), split(signature)) else {
         return false;
     };
-    // R needs no such check: it is compared with the canonical encoding of the point it must be.
-    is_canonical_point(key)
-        && VerifyingKey::from_bytes(key)
-            .is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
+    let Some(point) = read_point(key) else {
+        return false;
+    };
+    let challenge = challenge(&r, key, message);
+    let must_be = EdwardsPoint::vartime_double_scalar_mul_basepoint(&challenge, &-point, &s);
+    must_be.compress().to_bytes() == r && !must_be.is_small_order()
+}
+
+/// Splits a signature into R and S; `None` when S is not below the group order.
+fn split(signature: &[u8]) -> Option<([u8; 32], Scalar)> {
+    let mut from = Reader(signature);
+    let r = from.array()?;
+    let s = Option::from(Scalar::from_canonical_bytes(from.array()?))?;
+    from.is_empty().then_some((r, s))
+}
+
+/// Returns k, the hash of all that is signed.
+fn challenge(r: &[u8; 32], key: &[u8; 32], message: &[u8]) -> Scalar {
+    let hash = Sha512::new()
+        .chain_update(r)
+        .chain_update(key)
+        .chain_update(message);
+    Scalar::from_bytes_mod_order_wide(&hash.finalize().into())
 }
 
 /// One signature of a batch.
@@ -76,7 +96,7 @@ fn batch_equation(items: &[Signed<'_>]) -> Option<EdwardsPoint> {
                 keys.len() - 1
             }
         };
-        let member = read_member(item, key)?;
+        let member = read_member(item, key_bytes, key)?;
         transcript.update(member.challenge.as_bytes());
         transcript.update(item.signature);
         transcript.update(key_bytes);
@@ -85,17 +105,11 @@ fn batch_equation(items: &[Signed<'_>]) -> Option<EdwardsPoint> {
     Some(combine(&members, keys, &transcript.finalize()))
 }
 
-fn read_member(item: &Signed<'_>, key: usize) -> Option<Member> {
-    let mut from = Reader(item.signature);
-    let r_bytes = from.array()?;
-    let s = Option::from(Scalar::from_canonical_bytes(from.array()?))?;
+fn read_member(item: &Signed<'_>, key_bytes: &[u8; 32], key: usize) -> Option<Member> {
+    let (r_bytes, s) = split(item.signature)?;
+    let challenge = challenge(&r_bytes, key_bytes, item.message);
     let r = read_point(&r_bytes)?;
-    let hash = Sha512::new()
-        .chain_update(r_bytes)
-        .chain_update(item.key)
-        .chain_update(item.message);
-    let challenge = Scalar::from_bytes_mod_order_wide(&hash.finalize().into());
-    from.is_empty().then_some(Member {
+    Some(Member {
         r,
         s,
         challenge,

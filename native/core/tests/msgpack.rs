@@ -19,7 +19,7 @@ enum Value {
     Int(i64),
     Uint(u64),
     Float(f64),
-    Text(Vec<u8>),
+    Text(String),
     Bytes(Vec<u8>),
     List(Vec<Value>),
     Map(Vec<(Value, Value)>),
@@ -32,7 +32,7 @@ fn value() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::Int),
         any::<u64>().prop_map(Value::Uint),
         any::<f64>().prop_map(Value::Float),
-        vec(any::<u8>(), 0..300).prop_map(Value::Text),
+        ".{0,80}".prop_map(Value::Text),
         vec(any::<u8>(), 0..300).prop_map(Value::Bytes),
     ];
     leaf.prop_recursive(6, 200, 20, |inner| {
@@ -61,7 +61,7 @@ fn write(value: &Value, wide: u8, out: &mut Vec<u8>) {
                 [Some(0xd9), Some(0xda), Some(0xdb)],
                 out,
             );
-            out.extend(text);
+            out.extend(text.as_bytes());
         }
         Value::Bytes(bytes) => {
             count(
@@ -200,4 +200,17 @@ fn extension_types_are_refused() {
         assert_eq!(check(&bytes), Err(MsgpackError::Type(tag)));
         assert_eq!(MsgpackError::Type(tag).kind(), "msgpack-type");
     }
+}
+
+#[test]
+fn texts_are_utf_8_and_byte_strings_need_not_be() {
+    assert_eq!(check(&[0xa2, 0xc3, 0xa4]), Ok(()));
+    for bad in [
+        &[0xa1, 0xc3][..],
+        &[0xd9, 1, 0xff],
+        &[0xa3, 0xed, 0xa0, 0x80],
+    ] {
+        assert_eq!(check(bad), Err(MsgpackError::Text), "{bad:02x?}");
+    }
+    assert_eq!(check(&[0xc4, 1, 0xff]), Ok(()));
 }
