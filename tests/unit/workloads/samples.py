@@ -15,7 +15,7 @@ def spec(**fields: Any) -> WorkloadSpec:
     fields.setdefault("kind", Kind.CONTAINER if fields.get("image") else Kind.PROCESS)
     if fields["kind"] is Kind.PROCESS:
         fields.setdefault("command", ("/bin/true",))
-    return WorkloadSpec(name=fields.pop("name", "w"), **fields)
+    return WorkloadSpec(name=fields.pop("title", "w"), **fields)
 
 
 def assignment(name: str = "w.0.1", epoch: int = 1, *, stop: bool = False, **fields: Any) -> Assignment:

@@ -321,6 +321,7 @@ def test_a_newer_epoch_starts_only_after_the_older_one_ended(tmp_path: Path) -> 
         await scene.until_state(State.STOPPING, "w.0.1")
         await scene.until(lambda: scene.state("w.0.2") is State.ASSIGNED)
         assert scene.reason("w.0.2") == rc.WAITS_PREDECESSOR
+        scene.processes.stubborn = False
         scene.processes.runs["w.0.1"].end(0)
         await scene.until_state(State.RUNNING, "w.0.2")
 
