@@ -95,6 +95,12 @@ class ControlServer:
         self._listener = listener
         self._handler = handler
         self._free = asyncio.Semaphore(MOST_CALLERS)
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def settle(self, timeout_s: float) -> None:
+        """Wait until nobody is being answered, at most ``timeout_s`` seconds."""
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=timeout_s)
 
     async def serve(self) -> None:
         """Accept and answer; closes the socket when it ends."""
@@ -109,7 +115,9 @@ class ControlServer:
                         self._free.release()
                         await asyncio.sleep(0.1)
                         continue
-                    group.create_task(self._serve_one(caller))
+                    call = group.create_task(self._serve_one(caller))
+                    self._calls.add(call)
+                    call.add_done_callback(self._calls.discard)
         finally:
             self._listener.close()
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from swarmlet import __version__
 from swarmlet._native import ClientTls, KeyPair, NativeError
 from swarmlet.agent import credentials as cr
+from swarmlet.agent.batches import batches
 from swarmlet.agent.credentials import Credentials, Vault
 from swarmlet.agent.member import Passport
 from swarmlet.agent.ports import Workloads
-from swarmlet.agent.session import batches
 from swarmlet.agent.status import Standing
 from swarmlet.clock import Clock, ClusterTime
 from swarmlet.config.check import check_tls
@@ -93,6 +93,11 @@ class Node:
         """Speak for ``workloads`` from now on; call ``ready`` with this node's name at every welcome."""
         self._workloads = workloads
         self._ready = ready
+
+    @property
+    def link(self) -> Link:
+        """The link its connections go over."""
+        return self._roads.link
 
     @property
     def renewal_is_due(self) -> bool:

@@ -19,11 +19,12 @@ It must not import asyncio, read a clock or touch a file.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from swarmlet.agent.batches import batches
 from swarmlet.agent.events import (
     Acknowledge,
     Action,
@@ -80,10 +81,6 @@ from swarmlet.model.workload import Observation
 REPLY_S = 15.0
 #: A snapshot of more assignments than this is refused: no device runs them, and the parts are kept in memory.
 MOST_ASSIGNMENTS = 4096
-#: Observations in one message, in bytes as estimated: below the frame's 64 KiB with room for the profile.
-BATCH_BYTES = 32_768
-#: Longer reasons of observations are cut, in characters.
-MOST_REASON = 2_000
 
 
 class State(enum.Enum):
@@ -400,20 +397,3 @@ def odd_challenge(challenge: Challenge, cluster_id: str) -> str | None:
 
 def _key(seen: Observation) -> tuple[str, int]:
     return seen.assignment_id, seen.epoch
-
-
-def batches(observations: Iterable[Observation]) -> list[tuple[Observation, ...]]:
-    """Return ``observations`` in order, in groups that each fit one frame; long reasons are cut."""
-    groups: list[list[Observation]] = []
-    room = 0
-    for seen in observations:
-        one = seen
-        if len(seen.reason) > MOST_REASON:
-            one = msgspec.structs.replace(seen, reason=seen.reason[: MOST_REASON - 3] + "...")
-        size = 160 + len(one.reason.encode())
-        if not groups or size > room:
-            groups.append([])
-            room = BATCH_BYTES
-        groups[-1].append(one)
-        room -= size
-    return [tuple(group) for group in groups]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarmlet.agent.batches import BATCH_BYTES, batches
 from swarmlet.agent.events import (
     Acknowledge,
     Applied,
@@ -38,15 +39,7 @@ from swarmlet.agent.events import (
     Stored,
     TimedOut,
 )
-from swarmlet.agent.session import (
-    BATCH_BYTES,
-    MOST_ASSIGNMENTS,
-    TABLE,
-    IllegalEventError,
-    Session,
-    State,
-    batches,
-)
+from swarmlet.agent.session import MOST_ASSIGNMENTS, TABLE, IllegalEventError, Session, State
 from swarmlet.link.messages import (
     PROTOCOL_VERSION,
     Challenge,
