@@ -283,6 +283,12 @@ CATALOGUE: dict[str, Entry] = {
         "another device or process speaks to {address} with this node's identity",
         "its own work goes on", "make sure that no copy of the data directory is in use elsewhere",
     ),
+    "SWL-211": Entry(
+        "certificate-invalid", RefusedError, Exit.REFUSED,
+        "the certificate that {address} shows does not hold: {detail}",
+        "nothing was sent to it and " + _NOTHING_HERE,
+        "check the clock of the coordinator, and start it again so that it renews its certificate",
+    ),
     # ---- 3xx identity and local state
     "SWL-300": Entry(
         "identity-damaged", StateError, Exit.FAILED,
