@@ -50,7 +50,9 @@ pub struct Token {
 #[pymethods]
 impl Token {
     #[staticmethod]
-    fn parse(py: Python<'_>, text: &str) -> PyResult<Self> {
+    fn parse(py: Python<'_>, text: &Bound<'_, PyString>) -> PyResult<Self> {
+        // A command line that is not UTF-8 comes as lone surrogates, which no token has.
+        let text = text.to_str().map_err(|_| failure(TokenError::Encoding))?;
         let inner = py
             .detach(|| token::Token::parse(text.as_bytes()))
             .map_err(failure)?;

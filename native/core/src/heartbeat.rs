@@ -148,7 +148,7 @@ pub struct HeartbeatAck {
     pub seq: u64,
     /// The coordinator's time in Unix milliseconds.
     pub time_ms: u64,
-    /// The newest generation of this node's desired state that was sent.
+    /// Room for the newest generation of desired state; 0 for now, and not looked at.
     pub generation: u64,
 }
 
