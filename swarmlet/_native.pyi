@@ -6,7 +6,7 @@ slug that ``swarmlet.errors`` maps to a catalogue code.
 """
 
 from collections.abc import Sequence
-from typing import Final, final
+from typing import Final, Self, final
 
 class NativeError(Exception):
     """A native call failed. ``args`` is ``(kind, detail)``.
@@ -86,7 +86,7 @@ class SlotFile:
     Each slot: magic, version, generation u64, length u32, payload, SHA-256. Files are 0600, the directory 0700.
     """
 
-    def __init__(self, directory: str, magic: bytes) -> None:
+    def __new__(cls, directory: str, magic: bytes) -> Self:
         """Use ``directory`` (made on first save); ``magic`` is 8 bytes that name the content."""
     def load(self) -> tuple[int, bytes] | None:
         """Return ``(generation, payload)`` of the newest whole slot, or ``None`` when there is none.
@@ -107,7 +107,7 @@ class SlotFile:
 class IdentityStore:
     """Two checksummed slots ``a`` and ``b`` under a directory; the newest whole one wins."""
 
-    def __init__(self, directory: str) -> None: ...
+    def __new__(cls, directory: str) -> Self: ...
     def load(self) -> Identity | None:
         """Return the newest whole identity, or ``None`` when there is none.
 
@@ -264,20 +264,30 @@ EventTuple = tuple[int, int, object, object, object, object]
 
 @final
 class ServerTls:
-    """TLS of a listener: TLS 1.3 only, ALPN ``swarmlet/1``, client certificates asked, not required."""
+    """TLS of a listener: TLS 1.3 only, ALPN ``swarmlet/1``, client certificates asked, not required.
 
-    def __init__(self, key: KeyPair, chain: Sequence[bytes], root: bytes, cluster_id: str) -> None: ...
+    ``chain`` is DER, leaf first; ``root`` is sent after it, so that a node can hash its key.
+
+    Raises:
+        NativeError: ``certificate-damaged``, ``identity-mismatch`` (the key is not the leaf's), ``cluster-id``.
+    """
+
+    def __new__(cls, key: KeyPair, chain: Sequence[bytes], root: bytes, cluster_id: str) -> Self: ...
 
 @final
 class ClientTls:
     """TLS of an outbound connection: the pin is the only trust (T3).
 
-    ``now_ms`` is cluster time in Unix milliseconds, or ``None`` to judge no validity dates (first join).
+    ``now_ms`` is cluster time in Unix milliseconds, or ``None`` to judge no validity dates (first join). An
+    empty ``cluster_id`` takes any cluster under a pinned root. The identity is a node's.
+
+    Raises:
+        NativeError: ``pins-missing``, ``cluster-id``, ``certificate-damaged``, ``identity-mismatch``.
     """
 
-    def __init__(
-        self, pins: Sequence[bytes], identity: Identity | None, cluster_id: str, now_ms: int | None
-    ) -> None: ...
+    def __new__(
+        cls, pins: Sequence[bytes], identity: Identity | None, cluster_id: str, now_ms: int | None
+    ) -> Self: ...
 
 @final
 class Engine:
@@ -286,11 +296,16 @@ class Engine:
     All calls return at once and may be made from any thread. Connections are numbered from 1 and never reused.
     """
 
-    def __init__(self, *, event_capacity: int = 16384) -> None: ...
+    def __new__(cls, *, event_capacity: int = 16384) -> Self: ...
     @property
     def event_fd(self) -> int:
         """Readable while events wait."""
-    def poll(self, limit: int = 1024) -> list[EventTuple]: ...
+    def poll(self, limit: int = 1024) -> list[EventTuple]:
+        """Take up to ``limit`` events, oldest first; empty when there are none, also after :meth:`stop`.
+
+        Raises:
+            NativeError: ``engine-stopped``: the thread ended by a fault of its own and nothing will follow.
+        """
     def listen(
         self,
         address: str,
@@ -309,13 +324,36 @@ class Engine:
     def set_tls(self, listener: int, tls: ServerTls) -> None:
         """Use ``tls`` for handshakes from now on (certificate renewal)."""
     def connect(self, address: str, tls: ClientTls, *, timeout_ms: int = 10000, source: str | None = None) -> int:
-        """Begin a connection to ``ip:port``; OPENED or CLOSED follows."""
+        """Begin a connection to ``ip:port``; OPENED or CLOSED follows.
+
+        Args:
+            address: Of the peer. Names are resolved elsewhere.
+            tls: Whom to trust and what to show.
+            timeout_ms: How long TCP may take, and then TLS (at most 5 s).
+            source: Local ``ip`` or ``ip:port`` to come from.
+
+        Raises:
+            NativeError: ``address-unavailable`` (it cannot be read), ``engine-stopped``, ``engine-busy``.
+        """
     def send(self, conn: int, kind: int, stream: int, payload: bytes) -> bool:
-        """Queue one frame. False when the connection's buffer is full (DRAINED follows) or it is gone."""
+        """Queue one frame. False when the connection's buffer is full (DRAINED follows) or it is gone.
+
+        Frames queued before the handshake is done leave after it, and only if the peer is the right one.
+
+        Raises:
+            NativeError: ``frame-too-large``, ``frame-kind``, ``frame-shape``, ``engine-busy``.
+        """
     def close(self, conn: int, reason: str = "closed") -> None:
         """Flush what is queued, send close_notify, close; CLOSED follows with this ``reason``."""
     def admit(self, conn: int, node: bytes, heartbeat_ms: int, lease_ms: int) -> None:
-        """Server: this connection speaks for ``node`` (16-byte uid): take its heartbeats, keep its lease."""
+        """Server: this connection speaks for ``node`` (16-byte uid): take its heartbeats, keep its lease.
+
+        It must have shown that node's certificate, or it is closed. An older connection of the node is closed
+        as ``superseded``. Admitting it again with other intervals changes them.
+
+        Raises:
+            NativeError: ``lease-intervals`` unless 10 <= ``heartbeat_ms`` < ``lease_ms`` <= a day.
+        """
     def expect(self, node: bytes, lease_ms: int) -> None:
         """Server: start a lease for a node not yet connected (after a restart), as if suspect."""
     def forget(self, node: bytes) -> None:
@@ -325,9 +363,16 @@ class Engine:
     def set_reading(self, reading: Sequence[int]) -> None:
         """Client: what the next heartbeats of every outbound connection carry."""
     def deny(self, serials: Sequence[bytes]) -> int:
-        """Refuse these certificate serials in every handshake and cut live connections; return how many."""
+        """Refuse these certificate serials in every handshake and cut live connections; return how many were cut.
+
+        What was queued for a cut connection may still leave within a second; nothing from it is read any more.
+        Leading zero bytes make no difference.
+        """
     def stats(self) -> dict[str, int]:
-        """Counters since start: handshakes, refused, frames in and out, bytes in and out, heartbeats, ..."""
+        """Counters since start, and ``connections`` and ``unproven`` as they are now.
+
+        ``frames_out`` counts what :meth:`send` took; heartbeats and their acknowledgements are counted apart.
+        """
     def stop(self) -> None:
         """Close everything and end the thread; idempotent."""
 
