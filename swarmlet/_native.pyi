@@ -363,9 +363,9 @@ class Engine:
     def set_reading(self, reading: Sequence[int]) -> None:
         """Client: what the next heartbeats of every outbound connection carry."""
     def deny(self, serials: Sequence[bytes]) -> int:
-        """Refuse these certificate serials in every handshake and cut live connections; return how many were cut.
+        """Refuse these certificate serials in every handshake, cut live connections and return how many.
 
-        What was queued for a cut connection may still leave within a second; nothing from it is read any more.
+        What was queued for a cut connection may still leave within a second; nothing of it is read any more.
         Leading zero bytes make no difference.
         """
     def stats(self) -> dict[str, int]:
