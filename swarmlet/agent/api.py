@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from swarmlet import __version__
-from swarmlet._native import build_info
+from swarmlet import __version__, _native
 from swarmlet.agent.node import Node
 from swarmlet.agent.ports import Workloads
 from swarmlet.agent.pulse import Pulse
@@ -41,7 +40,7 @@ class Views:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._exposition = Exposition()
-        self._target = build_info().get("target", "unknown")
+        self._target = _native.build_info().get("target", "unknown")
         self.api_port: int | None = None
         self.metrics_port: int | None = None
         self.notes: list[str] = []
