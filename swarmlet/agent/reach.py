@@ -1,18 +1,18 @@
 """``test-connection``: what answers at an address, without joining, without state.
 
-With a token or an identity the cluster's key is known, and what answers is proven to be it or not. Without one the
-key it shows is only told. Nothing but a TLS handshake is sent either way.
+With a token or an identity the cluster's key is known, and what answers is proven to be it or not. Without one
+the key it shows is only told. Nothing but a TLS handshake is sent either way.
 """
 
 from __future__ import annotations
 
 import secrets
-import time
 
 import msgspec
 
 from swarmlet import _native
 from swarmlet.agent.credentials import Vault
+from swarmlet.clock import SystemClock
 from swarmlet.config.keys import Config
 from swarmlet.discovery.direct import Resolver, candidates
 from swarmlet.errors import SwarmletError, error
@@ -23,13 +23,14 @@ from swarmlet.link.messages import Challenge
 from swarmlet.tokens.claims import Claims
 
 _TIMEOUT_S = 8.0
+_CLOCK = SystemClock()
 
 
 class ReachView(msgspec.Struct, frozen=True):
     """What was found at one address.
 
-    ``trusted`` is true when its key is the one expected, ``None`` when none was expected. ``skew_s`` is how far
-    this machine's clock is ahead, known only from a trusted coordinator.
+    ``trusted`` is true when its key is the one expected, ``None`` when none was expected. ``skew_s`` is how
+    far this machine's clock is ahead, known only from a trusted coordinator.
     """
 
     address: str
@@ -100,14 +101,14 @@ async def _try(link: Link, name: str, address: str, expected: Known) -> ReachVie
     # Without a pin of our own a random one is expected: the handshake then fails by design, telling the key.
     pins = expected.pins or (secrets.token_bytes(32),)
     tls = _native.ClientTls(pins, None, expected.cluster_id, None)
-    began = time.monotonic()
+    began = _CLOCK.boot()
     try:
         connection = link.dial(address, tls, timeout_ms=int(_TIMEOUT_S * 1000))
         await connection.opened(_TIMEOUT_S)
-        rtt_ms = (time.monotonic() - began) * 1000
+        rtt_ms = (_CLOCK.boot() - began) * 1000
         return await _greeted(connection, name, address, rtt_ms)
     except ConnectionClosedError as ended:
-        return _refused(name, address, ended, (time.monotonic() - began) * 1000, expected)
+        return _refused(name, address, ended, (_CLOCK.boot() - began) * 1000, expected)
     except TimeoutError:
         return ReachView(name, address, reached=False, problem="it did not answer in time", code="SWL-200")
 
@@ -117,7 +118,7 @@ async def _greeted(connection: Connection, name: str, address: str, rtt_ms: floa
     connection.close()
     if not isinstance(challenge, Challenge):
         return ReachView(name, address, reached=True, rtt_ms=rtt_ms, problem="it said something unexpected")
-    skew_s = (time.time_ns() // 1_000_000 - challenge.time_ms) / 1000
+    skew_s = (_CLOCK.wall_ms() - challenge.time_ms) / 1000
     return ReachView(
         name,
         address,
