@@ -1,7 +1,7 @@
 """``test-connection``: what answers at an address, without joining, without state.
 
-With a token or an identity the cluster's key is known, and what answers is proven to be it or not. Without one
-the key it shows is only told. Nothing but a TLS handshake is sent either way.
+With a token or an identity the cluster's key is known, and what answers is proven to be it or not. Without
+one the key it shows is only told. Nothing but a TLS handshake is sent either way.
 """
 
 from __future__ import annotations
