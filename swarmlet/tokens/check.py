@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from swarmlet.errors import SwarmletError, error
 from swarmlet.model.address import parse_address
+from swarmlet.model.classification import NODE_CLASSES, parse_class
 from swarmlet.tokens.durations import instant, spoken
 
 #: How long past its expiry a token is still taken, in seconds (T6).
 LEEWAY_S: Final = 60
-
-#: Known classes by strength: a device may be taken for something weaker than it is, never for stronger.
-STRENGTH: Final = {"iot": 0, "edge": 1, "laptop": 2, "workstation": 3, "datacenter": 4}
 
 if TYPE_CHECKING:
     import ipaddress
@@ -103,20 +101,21 @@ def class_within(allowed: Sequence[str], found: str) -> str | None:
     own, so that a server may serve as an edge node. A weaker one would be lifted above what it is: refused.
 
     Args:
-        allowed: The token's classes; none is any.
-        found: The class the device says it has.
+        allowed: The token's classes, as :func:`~swarmlet.model.classification.parse_class` reads them; none
+            is any.
+        found: The device's class.
 
     Returns:
-        The class to record: as the device writes it when it keeps it, else as the token does.
+        One of :data:`~swarmlet.model.classification.NODE_CLASSES`.
     """
-    lowered = found.lower()
-    if not allowed or lowered in (one.lower() for one in allowed):
-        return found
-    strength = STRENGTH.get(lowered)
-    if strength is None:
+    own = parse_class(found)
+    if own is None:
         return None
-    below = [one for one in allowed if STRENGTH.get(one.lower(), strength) < strength]
-    return max(below, key=lambda one: STRENGTH[one.lower()], default=None)
+    if not allowed:
+        return own
+    wanted = {parse_class(one) for one in allowed}
+    # The table is ordered from strong to weak: the first allowed one from the device's own on.
+    return next((one for one in NODE_CLASSES[NODE_CLASSES.index(own) :] if one in wanted), None)
 
 
 def peer_ip(seen: str) -> _Ip | None:

@@ -47,6 +47,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
         seq: The command's place in the log; 0 when it changed nothing and has none.
         repeated: The answer is that of an earlier command (same idempotency key, or the same device asking
             again with the same token); nothing was changed now.
+        tokens: Ids of tokens whose rows changed.
         nodes: Uids of nodes whose rows changed.
         workloads: Ids of workloads whose rows changed.
         assignments: Ids of assignments whose rows changed.
@@ -60,6 +61,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
 
     seq: int = 0
     repeated: bool = False
+    tokens: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
     workloads: tuple[str, ...] = ()
     assignments: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ def admit_node(db: sqlite3.Connection, command: AdmitNode, effects: Effects) -> 
     _enter(db, command, name)
     if replaced is not None:
         db.execute("UPDATE node SET replaced_by = ? WHERE node_uid = ?", (command.node_uid, replaced))
+    effects.token(command.jti)
     effects.node(command.node_uid)
     effects.admission = Admission(command.node_uid, name, command.chain, replaced, command.at_ms)
     db.execute("DELETE FROM admission WHERE at_ms < ?", (command.at_ms - laws.RETRY_MS,))
@@ -121,10 +122,16 @@ def _enter(db: sqlite3.Connection, command: AdmitNode, name: str) -> None:
 def renew_certificate(db: sqlite3.Connection, command: RenewCertificate, effects: Effects) -> None:
     """Keep a node's next certificate; the pending key asking again gets the pending one again (C4)."""
     row = db.execute(
-        "SELECT next_serial FROM node WHERE node_uid = ? AND removed_ms IS NULL", (command.node_uid,)
+        """
+        SELECT next_serial, csr_key FROM node JOIN certificate USING (serial)
+        WHERE node.node_uid = ? AND removed_ms IS NULL
+        """,
+        (command.node_uid,),
     ).fetchone()
     if row is None:
         raise error("SWL-207")
+    if command.csr_key and command.csr_key == row[1]:
+        raise error("SWL-203", detail="a renewal needs a new key, this is the one it has")
     pending = db.execute(
         "SELECT chain FROM certificate WHERE serial = ? AND csr_key = ?", (row[0], command.csr_key)
     ).fetchone()

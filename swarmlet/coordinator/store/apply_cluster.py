@@ -65,7 +65,7 @@ def mint_token(db: sqlite3.Connection, command: MintToken, effects: Effects) -> 
             command.max_uses,
         ),
     )
-    effects.touch()
+    effects.token(command.jti)
 
 
 def revoke_token(db: sqlite3.Connection, command: RevokeToken, effects: Effects) -> None:
@@ -75,7 +75,7 @@ def revoke_token(db: sqlite3.Connection, command: RevokeToken, effects: Effects)
         raise error("SWL-604", name=command.jti)
     if found.revoked_ms is None:
         db.execute("UPDATE token SET revoked_ms = ? WHERE jti = ?", (command.at_ms, command.jti))
-        effects.touch()
+        effects.token(command.jti)
     if command.cascade:
         reason = "its join token was revoked with all its nodes"
         for node_uid in found.nodes:

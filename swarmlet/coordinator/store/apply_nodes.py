@@ -88,7 +88,10 @@ def node_transition(db: sqlite3.Connection, command: NodeTransition, effects: Ef
 
 
 def update_node(db: sqlite3.Connection, command: UpdateNode, effects: Effects) -> None:
-    """Take what a member said in its Hello; saying the same again changes nothing."""
+    """Take what a member said in its Hello; saying the same again changes nothing.
+
+    One that claimed more than its token allows is recorded even so: an auditor wants to see every try (T8).
+    """
     _require_member(db, command.node_uid)
     changed = db.execute(
         """
@@ -105,7 +108,7 @@ def update_node(db: sqlite3.Connection, command: UpdateNode, effects: Effects) -
             command.node_uid,
         ),
     )
-    if changed.rowcount:
+    if changed.rowcount or command.clamped:
         effects.node(command.node_uid)
 
 

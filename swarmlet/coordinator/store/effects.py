@@ -11,6 +11,7 @@ class Effects:
     """Collects what an application function touched, each thing once and in order of first touch."""
 
     def __init__(self) -> None:
+        self._tokens: dict[str, None] = {}
         self._nodes: dict[str, None] = {}
         self._workloads: dict[str, None] = {}
         self._assignments: dict[str, None] = {}
@@ -35,6 +36,11 @@ class Effects:
     def touch(self) -> None:
         """Something changed that no list of a result names."""
         self._changed = True
+
+    def token(self, jti: str) -> None:
+        """A token's row changed."""
+        self._changed = True
+        self._tokens[jti] = None
 
     def node(self, node_uid: str) -> None:
         """A node's row changed."""
@@ -63,6 +69,7 @@ class Effects:
         return Result(
             seq=seq,
             repeated=self.repeated,
+            tokens=tuple(self._tokens),
             nodes=tuple(self._nodes),
             workloads=tuple(self._workloads),
             assignments=tuple(self._assignments),
