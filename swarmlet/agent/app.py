@@ -12,7 +12,7 @@ import logging
 import os
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -31,6 +31,7 @@ from swarmlet.agent.node import Node, Roads, Self
 from swarmlet.agent.notify import Notifier
 from swarmlet.agent.pulse import Organs, Pulse
 from swarmlet.agent.status import Standing, StatusView
+from swarmlet.agent.threads import detached
 from swarmlet.clock import SystemClock
 from swarmlet.config.keys import Config
 from swarmlet.config.load import outside
@@ -45,6 +46,8 @@ from swarmlet.report.http import LocalServer
 from swarmlet.report.ports import Bound, bind_loopback
 from swarmlet.report.readings import Sensors
 from swarmlet.workloads.supervisor import Supervisor
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -157,9 +160,12 @@ class Agent:
 
     async def _locked(self) -> int:
         known = await asyncio.to_thread(self._load)
-        token = None if known is not None else self._token()
-        if known is None and token is None:
-            raise error("SWL-112")
+        token = None
+        if known is None:
+            # It may be typed on a terminal: a signal must still be heard.
+            token = await self._or_stopped(detached(self._token))
+            if token is None:
+                return self._no_token()
         me = await look(self._config, self._clock)
         self._steps.step(st.HARDWARE, "hardware", words.hardware(me.profile))
         ports = self._bind()
@@ -217,7 +223,12 @@ class Agent:
             " no token is needed or used"
         )
 
-    async def _or_stopped(self, work: Coroutine[object, object, Credentials]) -> Credentials | None:
+    def _no_token(self) -> int:
+        if self._signals.stopped.is_set():
+            return Exit.INTERRUPTED
+        raise error("SWL-112")
+
+    async def _or_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
         """Return what ``work`` returns, or ``None`` when a signal came first."""
         task = asyncio.ensure_future(work)
         stop = asyncio.ensure_future(self._signals.stopped.wait())

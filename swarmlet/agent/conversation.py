@@ -49,6 +49,7 @@ from swarmlet.agent.session import Session
 from swarmlet.agent.streams import Streams
 from swarmlet.errors import SwarmletError
 from swarmlet.link.engine import Connection, ConnectionClosedError
+from swarmlet.link.events import Frame
 from swarmlet.link.messages import Desired, Hello, LogsOpen, Renewed, Settings, StreamClose, decode, encode
 
 _log = logging.getLogger(__name__)
@@ -94,13 +95,15 @@ class Conversation:
         self._duties = duties
         self._workloads = workloads
         self._deadline: float | None = None
-        self._inbox: asyncio.Queue[Event | None] = asyncio.Queue(MOST_WAITING)
+        self._inbox: asyncio.Queue[Event | Frame | None] = asyncio.Queue(MOST_WAITING)
         self._local: dict[type[Event], Event] = {}
         self._dirty = False
         self._follow_ups: deque[Event] = deque()
         self._sending = asyncio.Lock()
         self._streams: Streams | None = None
         self._end: End | None = None
+        #: Cleared when the agent ends: what would be started now would only be stopped.
+        self.takes_work = True
 
     def post(self, event: Event) -> None:
         """Take local news; of each kind only the newest is kept until it is handled."""
@@ -119,18 +122,18 @@ class Conversation:
     async def run(self) -> End:
         """Hold the conversation; return how it ended. The connection is closed when it returns."""
         async with asyncio.TaskGroup() as group:
-            self._streams = Streams(self._workloads, self._send_frame, group)
-            reader = group.create_task(self._read(self._streams))
+            streams = self._streams = Streams(self._workloads, self._send_frame, group)
+            reader = group.create_task(self._read())
             try:
                 while self._end is None:
-                    await self._handle(await self._next())
+                    await self._handle(await self._next(streams))
             finally:
                 self._connection.close()
                 reader.cancel()
-                self._streams.close_all()
+                streams.close_all()
         return self._end
 
-    async def _next(self) -> Event:
+    async def _next(self, streams: Streams) -> Event:
         while True:
             if self._follow_ups:
                 return self._follow_ups.popleft()
@@ -145,10 +148,12 @@ class Conversation:
             except TimeoutError:
                 self._deadline = None
                 return TimedOut()
-            if event is not None:
+            if isinstance(event, Frame):
+                await streams.grant(event.stream, event.payload)
+            elif event is not None:
                 return event
 
-    async def _read(self, streams: Streams) -> None:
+    async def _read(self) -> None:
         """Turn what comes over the connection into events; ends with it."""
         try:
             await self._connection.opened(_LONG_S)
@@ -156,7 +161,7 @@ class Conversation:
             while True:
                 frame = await self._connection.receive_frame(_LONG_S)
                 if frame.kind == KIND_CREDIT:
-                    await streams.grant(frame.stream, frame.payload)
+                    await self._inbox.put(frame)  # in turn: the stream it is for may not be open yet
                 elif frame.kind == KIND_CONTROL:
                     await self._inbox.put(_understand(frame.payload))
         except ConnectionClosedError as end:
@@ -210,6 +215,8 @@ class Conversation:
                 self._connection.close(reason)
 
     async def _apply(self, desired: Desired) -> None:
+        if not self.takes_work:
+            return
         try:
             ok = await self._workloads.apply(desired)
         except SwarmletError as failure:

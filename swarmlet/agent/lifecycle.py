@@ -127,6 +127,7 @@ class Life:
         crew.notifier.stopping()
         if self._member_task.done():
             return await self._ended(self._member_task.result())
+        crew.member.take_no_work()
         await crew.workloads.close()
         await self._part()
         if crew.broken.done():

@@ -88,6 +88,7 @@ class Member:
         self._last_good: str | None = None
         self._leaving = False
         self._stopping = False
+        self._takes_work = True
         self._hurry = asyncio.Event()
         self._workloads.subscribe(self._changed)
 
@@ -107,6 +108,12 @@ class Member:
     def stay(self) -> None:
         """Take a leave back that was not said yet."""
         self._leaving = False
+
+    def take_no_work(self) -> None:
+        """Drop what the coordinator wants from now on: the workloads are ending."""
+        self._takes_work = False
+        if self._conversation is not None:
+            self._conversation.takes_work = False
 
     def stop(self) -> None:
         """End the session; :meth:`run` returns."""
@@ -173,6 +180,7 @@ class Member:
             return End(Outcome.LOST, fault.args[0], fault.args[1])
         session = Session(passport.cluster_id, passport.not_after_ms)
         conversation = Conversation(session, connection, self._duties, self._workloads)
+        conversation.takes_work = self._takes_work
         self._conversation = conversation
         if self._leaving:
             conversation.post(LeaveAsked())

@@ -163,12 +163,13 @@ class Scripted:
         return [message for guest in self.guests for message in guest.said if isinstance(message, kind)]
 
     async def until(self, condition: Callable[[], T], what: str = "the condition") -> T:
-        """Return what ``condition`` returns once it is true; it is asked after every event."""
+        """Return what ``condition`` returns once it is true; it is asked after every event, and often."""
         try:
             async with asyncio.timeout(PATIENCE):
                 while not (found := condition()):
                     self._news.clear()
-                    await self._news.wait()
+                    with contextlib.suppress(TimeoutError):  # what it asks may be no event of ours
+                        await asyncio.wait_for(self._news.wait(), 0.02)
                 return found
         except TimeoutError:
             said = [type(message).__name__ for guest in self.guests for message in guest.said]
@@ -177,10 +178,6 @@ class Scripted:
     async def hear(self, kind: type[T], count: int = 1) -> T:
         """Wait for the ``count``-th message of a kind."""
         return (await self.until(lambda: self.heard(kind)[count - 1 : count], f"{kind.__name__} {count}"))[0]
-
-    def poke(self) -> None:
-        """Ask waiting conditions again."""
-        self._news.set()
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Opened):

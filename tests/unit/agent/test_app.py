@@ -439,6 +439,23 @@ def test_an_interrupted_join_is_130_and_leaves_nothing(tmp_path):
     assert not (tmp_path / "data" / "identity").exists()
 
 
+def test_waiting_for_a_token_to_be_typed_can_be_interrupted(tmp_path):
+    reading, writing = os.pipe()
+
+    async def work(_coordinator):
+        task = asyncio.create_task(join_once(make_config(tmp_path), lambda: _native.Token.read_fd(reading)))
+        while not (tmp_path / "data" / "agent.lock").exists():
+            await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+        async with asyncio.timeout(10):
+            return await task
+
+    try:
+        assert scenario(work) == 130
+    finally:
+        os.close(writing)
+
+
 def test_without_tls_only_this_machine_is_a_place_to_go(tmp_path):
     async def work(coordinator):
         config = make_config(tmp_path, tls_enabled=False, cluster="192.0.2.1:7946")
