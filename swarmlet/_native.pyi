@@ -389,14 +389,29 @@ class Process:
         """Readable once it ended (a pidfd)."""
     @property
     def stdout_fd(self) -> int:
-        """Non-blocking read end of its standard output; the caller owns and closes it."""
+        """Non-blocking read end of its standard output; the caller owns and closes it once it has read this."""
     @property
     def stderr_fd(self) -> int: ...
     @property
     def applied(self) -> dict[str, str]:
-        """What was really enforced on it, in ``model.profile.Enforcement`` field names."""
+        """What was really enforced on it, in ``model.profile.Enforcement`` field names.
+
+        ``cgroup-v2``, ``cgroup-v1``, ``rlimit`` (holds for each process alone), ``landlock``,
+        ``landlock-partial`` (files outside can be truncated), ``seccomp``, ``unlimited`` (nothing was asked),
+        ``unenforced``.
+        """
+    @property
+    def out_of_memory(self) -> bool | None:
+        """Whether something in its control group was killed for want of memory; known after it ended.
+
+        ``None`` while it runs, and without a control group that limits memory.
+        """
     def poll(self) -> tuple[int | None, int | None] | None:
-        """``None`` while it runs, else ``(exit code, signal)``, one of them ``None``."""
+        """``None`` while it runs, else ``(exit code, signal)``, one of them ``None``.
+
+        What it left in its session or control group is killed before it is reaped. Both are ``None`` when
+        something else in this process waited for it. Dropped while it runs, all of it is killed.
+        """
     def signal(self, number: int) -> bool:
         """Signal the whole session; false when it is gone."""
 
@@ -412,12 +427,28 @@ def spawn(
     uid: int | None = None,
     gid: int | None = None,
     writable: Sequence[str] = (),
+    hidden: Sequence[str] = (),
     cgroup: str | None = None,
 ) -> Process:
     """Start ``argv`` in ``directory`` with no privileges to gain.
 
-    New session, parent-death signal, no_new_privs, rlimits, Landlock (reads everywhere but the agent's data,
-    writes only under ``directory`` and ``writable``), seccomp where known, cgroup when given.
+    New session, parent-death signal, no_new_privs, no capabilities, rlimits, Landlock (reads everywhere but
+    ``/dev`` and ``hidden``, writes only under ``directory`` and ``writable``), seccomp where known.
+
+    Args:
+        argv: The command, looked for in ``PATH`` of ``env`` (or a default one) when it has no slash.
+        env: The whole environment.
+        directory: Working directory; given to ``uid`` when that is another user.
+        memory_bytes: Of the whole session with a control group, else of each process (data, not addresses).
+        cpu_cores: Processors' worth of time; needs a control group.
+        max_processes: Needs a control group, or a ``uid`` of its own (all processes of the user count then).
+        max_files: Open files of each process.
+        uid: User to run as; the agent's own when ``None``.
+        gid: Group to run as; the number of ``uid`` when ``None``. Supplementary groups are dropped.
+        writable: Files and directories, devices too, that it may write beside its own.
+        hidden: Directories whose files it may not read, apart from ``directory``: the agent's data.
+        cgroup: Name of a control group to make, below the agent's own; its first part begins with
+            ``swarmlet``, it is removed when the process ends, and what an earlier agent left in it is killed.
 
     Raises:
         NativeError: ``command-not-found``, ``command-forbidden``, ``directory-missing``, ``spawn-failed``.
@@ -425,6 +456,9 @@ def spawn(
 
 def enforcement() -> dict[str, str]:
     """What this kernel can enforce, in ``model.profile.Enforcement`` field names (W3)."""
+
+def sweep(cgroup: str) -> int:
+    """Kill what an earlier agent left in control groups at or below ``cgroup``; return how many processes."""
 
 def reap_orphans() -> int:
     """As PID 1: wait for every ended child that no Process owns; return how many."""

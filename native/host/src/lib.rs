@@ -4,19 +4,40 @@
 //!
 //! `unsafe` is denied except in these modules, where each block says why it is sound:
 //! - [`fd`]: reading a secret from an open descriptor;
-//! - [`sys`]: single calls into the kernel.
+//! - [`sys`]: single calls into the kernel;
+//! - `landlock`: making a ruleset;
+//! - `child`: fork, and what the child does until exec.
 #![deny(unsafe_code)]
 
+mod agent;
+mod cgroup;
+mod child;
 mod csr;
 pub mod error;
 pub mod fd;
 pub mod identity;
 pub mod keys;
+mod landlock;
 pub mod leaf;
+mod process;
+mod reaper;
+mod registry;
+mod seccomp;
+mod session;
 pub mod slots;
+mod spawn;
+mod starter;
 pub mod sys;
 
+#[cfg(test)]
+mod tests;
+
+pub use agent::{build_info, enforcement, harden, sweep};
 pub use error::{HostError, Kind};
 pub use identity::{Identity, IdentityStore};
 pub use keys::{KeyPair, SigningKey};
+pub use process::{Applied, Ending, Process};
+pub use reaper::reap_orphans;
 pub use slots::Slots;
+pub use spawn::{spawn, Request};
+pub use sys::Ended;
