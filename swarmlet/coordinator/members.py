@@ -232,7 +232,7 @@ class Members:
         self._wire.deny([bytes.fromhex(serial) for serial in result.denied])
         if not isinstance(command, ConfirmCertificate):
             for node_uid in result.nodes:
-                self._registry.forget(node_uid)
+                self._registry.removed(node_uid, self._clock.boot())
                 self._wire.forget(node_bytes(node_uid))
 
     def _changed(self, _command: AnyCommand, result: Result) -> None:

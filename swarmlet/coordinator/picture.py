@@ -121,9 +121,9 @@ class Picture:
         """Mark workloads as deserving a look."""
         self._attention.update(workload_ids)
 
-    def look_at_all(self) -> None:
-        """Mark every workload as deserving a look."""
-        self._attention.update(self.workloads)
+    def look_at_waiting(self) -> None:
+        """Mark every workload that waits for something as deserving a look."""
+        self._attention |= self._waiting
 
     def take_attention(self) -> frozenset[str]:
         """Return the workloads that deserve a look, and forget them."""

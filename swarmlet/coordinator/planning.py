@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 
 from swarmlet.clock import Clock
+from swarmlet.coordinator.brake import Suspension
 from swarmlet.coordinator.ledger import Ledger
 from swarmlet.coordinator.picture import Picture
 from swarmlet.coordinator.registry import ACTOR, Registry
@@ -47,6 +48,7 @@ class Planning:
         self._registry = registry
         self._clock = clock
         self._readings = readings
+        self._began = clock.boot()
         self._wanted = asyncio.Event()
         self._later: frozenset[str] = frozenset()
         self._placements: OrderedDict[str, dict[int, PlacementView]] = OrderedDict()
@@ -86,17 +88,26 @@ class Planning:
     async def _once(self) -> tuple[float | None, bool]:
         """Plan and apply; return when to look again, and whether something could not be applied."""
         now = self._clock.boot()
-        self._notice(self._registry.suspended(now))
+        suspension = self._registry.suspended(now)
+        self._notice(suspension)
+        settles_s = None if suspension is None else suspension.wake_s
         attention = self._picture.take_attention() | self._later
         if not attention:
-            return None, False
-        moment = Moment(self._clock.wall_ms(), self._registry.gone_s(now), self.suspended, self._readings())
+            return settles_s, False
+        moment = Moment(
+            now_ms=self._clock.wall_ms(),
+            gone_s=self._registry.gone_s(now),
+            up_s=now - self._began,
+            lease_s=self._registry.lease_s,
+            suspended=self.suspended,
+            readings=self._readings(),
+        )
         decided = plan(self._picture, attention, moment)
         if not await self._apply(decided) and not await self._apply_each(attention, moment):
             self._later = attention
             return None, True
         self._later = attention if decided.wake_s is not None else frozenset()
-        return decided.wake_s, False
+        return min(filter(None, (decided.wake_s, settles_s)), default=None), False
 
     async def _apply(self, decided: Plan) -> bool:
         self._remember(decided.placements)
@@ -128,15 +139,13 @@ class Planning:
         done = [await self._apply(plan(self._picture, [one], moment)) for one in sorted(attention)]
         return all(done)
 
-    def _notice(self, suspended: str | None) -> None:
-        if (suspended is None) == (self.suspended is None):
-            self.suspended = suspended
-            return
-        self.suspended = suspended
-        if suspended is None:
+    def _notice(self, suspension: Suspension | None) -> None:
+        before, self.suspended = self.suspended, None if suspension is None else suspension.reason
+        if before is None and self.suspended is not None:
+            logger.error(self.suspended)
+        elif before is not None and self.suspended is None:
             logger.warning("reassignment goes on: enough nodes are back or were removed")
-        else:
-            logger.error(suspended)
+            self._picture.look_at_waiting()
 
     def _remember(self, placements: Mapping[str, tuple[PlacementView, ...]]) -> None:
         for workload_id, views in placements.items():

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from swarmlet.coordinator.brake import Brake
+from swarmlet.coordinator.brake import Brake, Suspension
 from swarmlet.coordinator.store.commands import NodeTransition
 from swarmlet.model.membership import NodeState, may_follow
 from swarmlet.model.records import NodeRecord
@@ -32,10 +32,11 @@ class Registry:
     """Lease states since this coordinator started, in memory; the store has what outlives it."""
 
     def __init__(self, lease_ms: int) -> None:
-        self._lease_s = lease_ms / 1000
+        self.lease_s = lease_ms / 1000
         self._present: set[str] = set()
         self._away: dict[str, float] = {}
         self._down: dict[str, float] = {}
+        self._removed: dict[str, float] = {}
         self._endings: dict[str, str] = {}
         self._brake = Brake()
 
@@ -92,26 +93,29 @@ class Registry:
         """A member's connection is there again."""
         self._endings.pop(node_uid, None)
 
-    def forget(self, node_uid: str) -> None:
-        """The node left or was removed: it is not missed."""
+    def removed(self, node_uid: str, now: float) -> None:
+        """The node left or was removed: it is not missed, but it may go on for a while."""
         self._present.discard(node_uid)
-        for table in (self._away, self._down):
-            table.pop(node_uid, None)
-        self._endings.pop(node_uid, None)
+        self._back(node_uid)
+        self._removed[node_uid] = now
 
     # ---- what follows
 
     def gone_s(self, now: float) -> dict[str, float]:
-        """Return for how many seconds each node has been without a lease."""
-        return {node: now - since for node, since in self._down.items()}
+        """Return for how many seconds each node has been without a lease, or removed."""
+        return {node: now - since for node, since in (self._down | self._removed).items()}
 
-    def suspended(self, now: float) -> str | None:
-        """Return why reassignment is suspended (N6), or ``None``."""
+    def suspended(self, now: float) -> Suspension | None:
+        """Return why reassignment is suspended (N6), if it is."""
         return self._brake.update(now, len(self._present), self._away, self._down)
+
+    def _back(self, node_uid: str) -> None:
+        for table in (self._away, self._down, self._endings):
+            table.pop(node_uid, None)
 
     def _note(self, node_uid: str, state: NodeState, now: float) -> None:
         if state is NodeState.READY:
-            self.forget(node_uid)
+            self._back(node_uid)
             self._present.add(node_uid)
             return
         self._present.discard(node_uid)
@@ -126,7 +130,7 @@ class Registry:
             return f"its connection ended ({ending})" if ending else f"no heartbeat for {age}"
         if change == "lost":
             how = f"its connection ended ({ending}) and " if ending else ""
-            return f"{how}no heartbeat came for {age}: its lease of {self._lease_s:g} s lapsed"
+            return f"{how}no heartbeat came for {age}: its lease of {self.lease_s:g} s lapsed"
         if node.state is NodeState.JOINED:
             return "it connected with its certificate"
         return f"it is back after being {node.state}"

@@ -8,6 +8,8 @@ nodes can take it, :mod:`.scoring` which of them is best. Laws, tested as proper
 * a replica whose node is down is declared lost only in the same breath as its replacement is placed, and not
   before the lease lapsed and :data:`GRACE_S` more passed (N4); when nothing else fits it stays where it was
   and goes on there if the node returns;
+* a singleton (``on_partition: stop``) of a removed node begins elsewhere once that node's lease would have
+  lapsed: a removed node that nobody can reach goes on until then;
 * while reassignment is suspended (N6) nothing is declared lost and nothing lost is placed again.
 
 Restarting a replica that ended is the node's business; only what was lost or moved is placed again here.
@@ -28,7 +30,7 @@ from swarmlet.model.health import Reading
 from swarmlet.model.membership import Availability, NodeState
 from swarmlet.model.records import AssignmentRecord, NodeRecord, WorkloadRecord
 from swarmlet.model.views import PlacementView, RefusalView, ScoreView
-from swarmlet.model.workload import AssignmentState
+from swarmlet.model.workload import AssignmentState, OnPartition
 
 #: Seconds between a lapsed lease and a reassignment (N4): a node stops its singletons well before.
 GRACE_S = 3.0
@@ -43,14 +45,17 @@ class Moment(NamedTuple):
 
     Attributes:
         now_ms: Unix milliseconds, for the record.
-        gone_s: Seconds since the lease of each node that is down lapsed; a node that is not listed has been
-            down for as long as matters.
+        gone_s: Seconds since the lease of each node that is down lapsed, or since a node was removed.
+        up_s: Seconds since this coordinator started: for so long at least nodes not in ``gone_s`` are gone.
+        lease_s: Length of a lease, in seconds.
         suspended: Why reassignment is suspended (N6), or ``None``.
         readings: The last heartbeat's reading of nodes that have one.
     """
 
     now_ms: int
     gone_s: Mapping[str, float] = {}
+    up_s: float = math.inf
+    lease_s: float = 15.0
     suspended: str | None = None
     readings: Mapping[str, Reading] = {}
 
@@ -93,41 +98,48 @@ class Step(enum.Enum):
 
 
 _GONE_FOR_GOOD = frozenset({NodeState.LEFT, NodeState.REVOKED})
+_ENDED_ITSELF = frozenset({AssignmentState.SUCCEEDED, AssignmentState.FAILED})
 
 
-def judge(current: AssignmentRecord | None, node: NodeRecord | None, moment: Moment) -> Step:
+def judge(
+    current: AssignmentRecord | None, node: NodeRecord | None, moment: Moment, *, singleton: bool = False
+) -> Step:
     """Return what is to be done about a replica of a workload that is to run.
 
     Args:
         current: Its newest assignment, if it ever had one.
         node: The node of that assignment, if it is known.
         moment: When, and under what circumstances.
+        singleton: Whether two of it must never run at a time.
     """
     if current is None:
         return Step.PLACE
-    if not is_live(current):
-        return _judge_ended(current, moment)
+    if current.state in _ENDED_ITSELF:
+        return Step.KEEP
+    if patience(current, node, moment, singleton=singleton) > 0:
+        return Step.WAIT
+    step = _judge_live(current, node) if is_live(current) else Step.PLACE
+    is_reassignment = step is Step.MOVE or current.state is AssignmentState.LOST
+    return Step.HOLD if is_reassignment and moment.suspended is not None else step
+
+
+def _judge_live(current: AssignmentRecord, node: NodeRecord | None) -> Step:
     if node is None or node.state in _GONE_FOR_GOOD:
         return Step.LOSE
     if node.state is NodeState.DOWN:
-        return _judge_down(node, moment)
-    draining = node.availability is Availability.DRAINING
-    return Step.STOP if draining and not current.stop else Step.KEEP
+        return Step.MOVE
+    drained = node.availability is Availability.DRAINING
+    return Step.STOP if drained and not current.stop else Step.KEEP
 
 
-def _judge_ended(current: AssignmentRecord, moment: Moment) -> Step:
-    """Succeeded and failed replicas stay ended; one that was stopped while its workload runs was moved."""
-    if current.state is AssignmentState.STOPPED:
-        return Step.PLACE
-    if current.state is AssignmentState.LOST:
-        return Step.PLACE if moment.suspended is None else Step.HOLD
-    return Step.KEEP
-
-
-def _judge_down(node: NodeRecord, moment: Moment) -> Step:
-    if moment.gone_s.get(node.node_uid, math.inf) < GRACE_S:
-        return Step.WAIT
-    return Step.MOVE if moment.suspended is None else Step.HOLD
+def patience(current: AssignmentRecord, node: NodeRecord | None, moment: Moment, *, singleton: bool) -> float:
+    """Return for how many seconds yet a replica may not begin elsewhere: it may still run where it was."""
+    gone_s = moment.gone_s.get(current.node_uid, moment.up_s)
+    if node is None or node.state in _GONE_FOR_GOOD:
+        return moment.lease_s + GRACE_S - gone_s if singleton else 0.0
+    if is_live(current) and node.state is NodeState.DOWN:
+        return GRACE_S - gone_s
+    return 0.0
 
 
 def plan(picture: Picture, attention: Iterable[str], moment: Moment) -> Plan:
@@ -183,22 +195,25 @@ class _Planner:
         if not is_live(record):
             return
         node = self._picture.nodes.get(record.node_uid)
-        step = judge(record, node, self._moment._replace(suspended=None))
+        moment = self._moment._replace(suspended=None)
+        step = judge(record, node, moment)
         if step in {Step.LOSE, Step.MOVE}:
             self._lose.append(record.assignment_id)
             return
         if step is Step.WAIT:
-            self._wake_for(record)
+            self._wake_after(patience(record, node, moment, singleton=False))
         if not record.stop:
             self._stop.append(record.assignment_id)
 
     def _run(self, workload: WorkloadRecord, latest: dict[int, AssignmentRecord]) -> str:
         """Decide about every replica; return why some wait, or nothing."""
+        singleton = workload.spec.on_partition is OnPartition.STOP
         homeless: dict[int, Step] = {}
         waiting: list[str] = []
         for replica in range(workload.spec.replicas):
             record = latest.get(replica)
-            step = judge(record, self._node_of(record), self._moment)
+            node = self._node_of(record)
+            step = judge(record, node, self._moment, singleton=singleton)
             if step in {Step.PLACE, Step.MOVE, Step.LOSE}:
                 homeless[replica] = step
             if record is None:
@@ -208,7 +223,7 @@ class _Planner:
             elif step is Step.STOP:
                 self._stop.append(record.assignment_id)
             elif step is Step.WAIT:
-                self._wake_for(record)
+                self._wake_after(patience(record, node, self._moment, singleton=singleton))
             elif step is Step.HOLD and self._moment.suspended is not None:
                 waiting.append(self._moment.suspended)
         if homeless:
@@ -259,9 +274,8 @@ class _Planner:
     def _node_of(self, record: AssignmentRecord | None) -> NodeRecord | None:
         return None if record is None else self._picture.nodes.get(record.node_uid)
 
-    def _wake_for(self, record: AssignmentRecord) -> None:
-        left = GRACE_S - self._moment.gone_s.get(record.node_uid, math.inf)
-        self._wake_s = left if self._wake_s is None else min(self._wake_s, left)
+    def _wake_after(self, seconds: float) -> None:
+        self._wake_s = seconds if self._wake_s is None else min(self._wake_s, seconds)
 
     def _say(self, workload: WorkloadRecord, reason: str) -> None:
         if reason != workload.pending_reason:

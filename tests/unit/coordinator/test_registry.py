@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from swarmlet.coordinator.brake import WINDOW_S
+from swarmlet.coordinator.brake import SETTLE_S, WINDOW_S
 from swarmlet.coordinator.registry import Registry
 from swarmlet.model.membership import NodeState, may_follow
 from tests.fakes.records import node
@@ -102,7 +102,8 @@ def test_more_than_half_gone_at_once_suspends_reassignment() -> None:
     lose(registry, rows[:2], now=100)
     assert registry.suspended(100) is None
     lose(registry, rows[2:3], now=110)
-    assert registry.suspended(110).startswith("reassignment is suspended: 3 of 5 nodes went away within 60 s")
+    reason = registry.suspended(110).reason
+    assert reason.startswith("reassignment is suspended: 3 of 5 nodes went away within 60 s")
 
 
 def test_late_heartbeats_count_once_a_lease_has_lapsed() -> None:
@@ -131,16 +132,29 @@ def test_time_alone_releases_nothing_but_return_and_removal_do() -> None:
     registry, rows = cluster(4)
     lose(registry, rows[:3], now=100)
     assert registry.suspended(100)
-    assert registry.suspended(100_000)
+    assert registry.suspended(100_000).wake_s is None
     lease(registry, replace(rows[0], state=NodeState.DOWN), "back", now=100_001)
-    assert registry.suspended(100_001) is None
     for row in rows[1:3]:
-        lease(registry, replace(row, state=NodeState.DOWN), "back", now=100_002)
-    lose(registry, rows[:3], now=200_000)
-    assert registry.suspended(200_000)
-    for row in rows[:3]:
-        registry.forget(row.node_uid)
-    assert registry.suspended(200_001) is None
+        registry.removed(row.node_uid, 100_001)
+    assert registry.suspended(100_002).wake_s == pytest.approx(SETTLE_S - 2)
+    assert registry.suspended(100_001 + SETTLE_S) is None
+
+
+def test_the_last_to_come_back_are_given_as_long_as_the_first() -> None:
+    registry, rows = cluster(4)
+    lose(registry, rows[:3], now=100)
+    assert registry.suspended(100)
+    assert registry.suspended(1000)
+    lease(registry, replace(rows[0], state=NodeState.DOWN), "back", now=1001)
+    assert registry.suspended(1001)
+    assert registry.suspended(1000 + SETTLE_S - 1)
+    lease(registry, replace(rows[1], state=NodeState.DOWN), "back", now=1030)
+    lose(registry, rows[:2], now=1040)
+    assert registry.suspended(1040)
+    assert registry.suspended(1000 + SETTLE_S + 20)
+    for row in rows[:2]:
+        lease(registry, replace(row, state=NodeState.DOWN), "back", now=1100)
+    assert registry.suspended(1080 + SETTLE_S) is None
 
 
 def test_a_restart_suspends_nothing_by_itself_but_counts_when_leases_lapse() -> None:

@@ -58,6 +58,23 @@ def test_what_is_to_be_done_about_a_replica(current, on, moment, step) -> None:
     assert judge(current, on, moment) is step
 
 
+def test_a_singleton_of_a_removed_node_waits_for_what_would_have_been_its_lease() -> None:
+    gone = node(state=NodeState.REVOKED)
+    for ended in (
+        assignment(state=AssignmentState.LOST),
+        assignment(state=AssignmentState.STOPPED),
+        assignment(),
+    ):
+        for since, step in ((0.0, Step.WAIT), (17.9, Step.WAIT)):
+            moment = NOW._replace(gone_s={"uid-n": since})
+            assert judge(ended, gone, moment, singleton=True) is step
+            assert judge(ended, gone, moment) is not Step.WAIT
+        late = NOW._replace(gone_s={"uid-n": 18.0})
+        assert judge(ended, gone, late, singleton=True) in {Step.PLACE, Step.LOSE}
+        just_started = NOW._replace(up_s=5.0)
+        assert judge(ended, None, just_started, singleton=True) is Step.WAIT
+
+
 # ---- placing
 
 
@@ -269,7 +286,7 @@ def clusters(draw):
                 )
     suspended = draw(st.none() | st.just("suspended"))
     gone = {f"uid-{name}": draw(st.floats(0, 10)) for name in NAMES if draw(st.booleans())}
-    return picture(nodes, workloads, assignments), Moment(1, gone, suspended)
+    return picture(nodes, workloads, assignments), Moment(1, gone, suspended=suspended)
 
 
 @given(clusters())

@@ -1,0 +1,1 @@
+"""A coordinator and its nodes over a virtual network and clock, seeded. ``--seed`` replays a run."""
