@@ -123,30 +123,42 @@ def create_body(job: Job, node: Node, facts: Facts, image_user: str) -> dict[str
     """
     spec = job.assignment.spec
     env = {**spec.env, **variables(job.assignment, node)}
+    user = run_as(image_user)
     return {
         "Image": spec.image,
         "Cmd": list(spec.command) or None,
         "Env": [f"{name}={value}" for name, value in env.items()],
-        "User": run_as(image_user),
+        "User": user,
         "Labels": labels(job.assignment, node),
         "Tty": False,
         "OpenStdin": False,
         "AttachStdin": False,
         "AttachStdout": False,
         "AttachStderr": False,
-        "HostConfig": _host_config(job.bounds, facts),
+        "HostConfig": _host_config(job.bounds, facts, user),
     }
 
 
-def _host_config(bounds: Resources, facts: Facts) -> dict[str, Any]:
+def _scratch(size: int, user: str) -> str:
+    """Return the mount options of scratch space that ``user`` can write to.
+
+    A runtime may give the mount the mode that the image's own directory has, whatever mode is asked for; so
+    it is also given to the user, where that is a number.
+    """
+    uid, _, gid = user.partition(":")
+    owner = (f",uid={uid}" if uid.isdecimal() else "") + (f",gid={gid}" if gid.isdecimal() else "")
+    return f"rw,nosuid,nodev,mode=1777,size={size}{owner}"
+
+
+def _host_config(bounds: Resources, facts: Facts, user: str) -> dict[str, Any]:
     config: dict[str, Any] = {
         "Privileged": False,
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges:true"],
         "ReadonlyRootfs": True,
         "Tmpfs": {
-            "/tmp": f"rw,nosuid,nodev,mode=1777,size={TMP_BYTES}",  # noqa: S108 - inside the container
-            "/run": f"rw,nosuid,nodev,mode=1777,size={RUN_BYTES}",
+            "/tmp": _scratch(TMP_BYTES, user),  # noqa: S108 - inside the container
+            "/run": _scratch(RUN_BYTES, user),
         },
         "IpcMode": "private",
         "NetworkMode": "bridge" if facts.bridge else "none",

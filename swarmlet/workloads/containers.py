@@ -170,7 +170,7 @@ class ContainerDriver:
 
     async def close(self) -> None:
         """Stop watching; the containers run on."""
-        self._engine.close()
+        await self._engine.close()
 
     async def _connected(self) -> pure.Facts:
         try:
@@ -220,7 +220,7 @@ class ContainerDriver:
     async def _watch_events(self) -> None:
         filters = {
             "type": ["container"],
-            "event": ["die"],
+            "event": ["die", "destroy"],
             "label": [f"{pure.LABEL_NODE}={self._node.node_uid}"],
         }
         target = "/events?filters=" + quote(msgspec.json.encode(filters))

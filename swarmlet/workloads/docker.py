@@ -8,6 +8,7 @@ a container is asked for is decided in ``container.py``; what to do with one, in
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -26,8 +27,12 @@ from swarmlet.workloads.engine_stream import open_stream
 MIN_API = (1, 30)
 #: Seconds for one control call; creating and starting can take long on an SD card.
 CALL_S = 60
+#: Seconds for the engine's first word.
+HELLO_S = 10
 #: Seconds for a whole pull, over a slow line.
 PULL_S = 1800.0
+#: Seconds that calls under way are given when the agent ends.
+CLOSE_S = 3.0
 #: Threads for control calls.
 _THREADS = 3
 
@@ -85,6 +90,7 @@ class Engine:
         async with self._connecting:
             if self._client is None or self._facts is None:
                 self._path = self._find_socket()
+                await _knock(self._path)
                 self._client, info = await self._in_thread(lambda: _open_client(self._path))
                 self._facts = read_facts(info)
             return self._facts
@@ -164,11 +170,15 @@ class Engine:
         version = self._client.api_version if self._client is not None else "1.30"
         return open_stream(self._path, f"/v{version}{target}")
 
-    def close(self) -> None:
-        """Let go of the engine; whatever runs there runs on."""
-        for threads in (self._threads, self._puller):
-            if threads is not None:
-                threads.shutdown(wait=False, cancel_futures=True)
+    async def close(self) -> None:
+        """Let go of the engine once the calls under way are over; whatever runs there runs on."""
+        if self._puller is not None:
+            self._puller.shutdown(wait=False, cancel_futures=True)
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await asyncio.to_thread(self._threads.shutdown, wait=True)
         if self._client is not None:
             self._client.close()
             self._client = None
@@ -226,30 +236,51 @@ class _GoneError(Exception):
     """The engine knows no such thing, or it is in no state for what was asked."""
 
 
+async def _knock(path: str) -> None:
+    """See that someone listens, before a package is loaded for nothing.
+
+    Raises:
+        SwarmletError: ``SWL-503`` with the reason.
+    """
+    try:
+        async with asyncio.timeout(HELLO_S):
+            _, writer = await asyncio.open_unix_connection(path)
+        writer.close()
+    except PermissionError as failure:
+        raise error("SWL-503", detail=f"this user may not use {path}") from failure
+    except ConnectionRefusedError as failure:
+        raise error("SWL-503", detail=f"nothing listens on {path}") from failure
+    except OSError as failure:
+        raise error("SWL-503", detail=f"{path}: {failure.strerror or failure}") from failure
+
+
 def _open_client(path: str) -> tuple[_Client, dict[str, Any]]:
     """Connect, agree on a version, and return the client with the engine's ``/info``."""
     try:
         import docker  # noqa: PLC0415 - twelve megabytes that only a node with containers pays
     except ImportError as failure:
         raise error("SWL-503", detail=f"its client cannot be loaded: {failure}") from failure
+
+    def client_of(version: str, timeout: int) -> _Client:
+        return docker.APIClient(base_url=f"unix://{path}", version=version, timeout=timeout)
+
+    oldest = ".".join(str(part) for part in MIN_API)
+    with contextlib.closing(client_of(oldest, HELLO_S)) as probe:
+        spoken = str(_asked(lambda one: one.version(api_version=False), probe, path)["ApiVersion"])
+    if tuple(int(part) for part in spoken.split(".")) < MIN_API:
+        raise error("SWL-503", detail=f"its API {spoken} is older than {oldest}")
+    client = client_of(spoken, CALL_S)
+    return client, _asked(lambda one: one.info(), client, path)
+
+
+def _asked(work: _Work[_T], client: _Client, path: str) -> _T:
+    """Return the first answers of what should be an engine; whatever else it says, it is none."""
     try:
-        client = docker.APIClient(base_url=f"unix://{path}", version="auto", timeout=CALL_S)
-    except docker.errors.DockerException as failure:
-        raise error("SWL-503", detail=_why_no_engine(path, failure)) from failure
-    version = tuple(int(part) for part in client.api_version.split("."))
-    if version < MIN_API:
-        oldest = ".".join(str(part) for part in MIN_API)
-        raise error("SWL-503", detail=f"its API {client.api_version} is older than {oldest}")
-    return client, _mapped(lambda one: one.info(), client)
-
-
-def _why_no_engine(path: str, failure: Exception) -> str:
-    if not os.access(path, os.R_OK | os.W_OK):
-        return f"this user may not use {path}"
-    text = str(failure)
-    if "Connection refused" in text:
-        return f"nothing listens on {path}"
-    return _words(text)
+        return _mapped(work, client)
+    except (SwarmletError, _GoneError) as failure:
+        client.close()
+        detail = failure.fields["detail"] if isinstance(failure, SwarmletError) else str(failure)
+        raise error("SWL-503", detail=f"what listens on {path} is no engine: {detail}") from failure
 
 
 def _mapped(work: _Work[_T], client: _Client) -> _T:

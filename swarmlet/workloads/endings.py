@@ -24,6 +24,10 @@ _SIGNALS = {
 }
 
 
+#: What shells, and small init programs like them, mean by a code (POSIX sh, 2.8.2).
+_MEANINGS: dict[int | None, str] = {126: " (the command cannot be run)", 127: " (command not found)"}
+
+
 class Exit(NamedTuple):
     """The end of one run: a code or a signal, never both.
 
@@ -59,7 +63,7 @@ def describe(ended: Exit) -> str:
             return "killed by signal 9 (out of memory?)"
         name = _SIGNALS.get(ended.signal)
         return f"killed by signal {ended.signal}" + (f" ({name})" if name else "")
-    return f"exit code {ended.code}"
+    return f"exit code {ended.code}{_MEANINGS.get(ended.code, '')}"
 
 
 def from_shell_code(code: int, *, out_of_memory: bool) -> Exit:

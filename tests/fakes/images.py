@@ -143,9 +143,9 @@ def image_tar(program: Path) -> bytes:
     """Return a root file system with nothing but ``/probe``."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name in ("tmp", "run", "etc"):
+        for name, mode in (("tmp", 0o1777), ("run", 0o755), ("etc", 0o755)):
             folder = tarfile.TarInfo(name)
-            folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+            folder.type, folder.mode = tarfile.DIRTYPE, mode
             tar.addfile(folder)
         info = tarfile.TarInfo("probe")
         info.size, info.mode = program.stat().st_size, 0o755
@@ -171,11 +171,22 @@ def built_image(directory: Path, *changes: str) -> Iterator[str]:
         client.import_image_from_data(data, repository=repository, tag=name, changes=wanted)
         yield tag
     finally:
-        for found in client.containers(all=True, filters={"ancestor": tag}):
-            client.remove_container(found["Id"], force=True, v=True)
-        with suppress(docker.errors.ImageNotFound):
-            client.remove_image(tag, force=True)
+        _remove_image(client, tag)
         client.close()
+
+
+def _remove_image(client: docker.APIClient, tag: str) -> None:
+    """Remove an image and all that was made of it; one that is being made meanwhile costs another round."""
+    for _ in range(5):
+        for found in client.containers(all=True, filters={"ancestor": tag}):
+            with suppress(docker.errors.NotFound):
+                client.remove_container(found["Id"], force=True, v=True)
+        try:
+            client.remove_image(tag, force=True)
+        except docker.errors.ImageNotFound:
+            return
+        except docker.errors.APIError:
+            continue
 
 
 @contextmanager
