@@ -232,7 +232,7 @@ impl Conn {
 
 /// Returns the length of the first whole frames of `bytes` that make up a batch: an urgent frame goes between two
 /// frames, never into one.
-fn whole_frames(bytes: &[u8]) -> usize {
+pub(crate) fn whole_frames(bytes: &[u8]) -> usize {
     let mut end = 0;
     while end < WRITE_BATCH {
         let Some(length) = bytes.get(end..).and_then(<[u8]>::first_chunk::<4>) else {

@@ -17,6 +17,8 @@ mod mailbox;
 mod outbox;
 mod shared;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod timers;
 pub mod tls;
 pub mod verify;

@@ -34,7 +34,16 @@ pub(crate) struct Listener {
     pub watched: bool,
     /// No descriptor was left: rest until then.
     pub rest_until: Option<Millis>,
-    unproven: usize,
+    /// Who is inside without having proved anything.
+    pub places: Places,
+}
+
+/// The places for unproven connections.
+#[derive(Debug)]
+pub(crate) struct Places {
+    most: usize,
+    most_per_address: usize,
+    taken: usize,
     by_address: HashMap<IpAddr, usize>,
 }
 
@@ -61,24 +70,34 @@ impl Listener {
             limits,
             watched: false,
             rest_until: None,
-            unproven: 0,
+            places: Places::new(limits.max_unproven, limits.max_per_address),
+        }
+    }
+}
+
+impl Places {
+    pub fn new(most: usize, most_per_address: usize) -> Self {
+        Self {
+            most,
+            most_per_address,
+            taken: 0,
             by_address: HashMap::new(),
         }
     }
 
     /// Says whether more connections may be accepted at all.
     pub fn has_room(&self) -> bool {
-        self.unproven < self.limits.max_unproven
+        self.taken < self.most
     }
 
     /// Counts a connection that was accepted.
     pub fn enter(&mut self, address: IpAddr) -> Entry {
         let count = self.by_address.entry(group(address)).or_default();
-        if *count >= self.limits.max_per_address {
+        if *count >= self.most_per_address {
             return Entry::TooMany;
         }
         *count += 1;
-        self.unproven += 1;
+        self.taken += 1;
         Entry::Admitted
     }
 
@@ -91,12 +110,12 @@ impl Listener {
                 self.by_address.remove(&key);
             }
         }
-        self.unproven = self.unproven.saturating_sub(1);
+        self.taken = self.taken.saturating_sub(1);
     }
 }
 
 /// Returns what counts as one address: a host has a whole /64 of IPv6 addresses to choose from.
-fn group(address: IpAddr) -> IpAddr {
+pub(crate) fn group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

@@ -35,7 +35,7 @@ impl Driver {
             let Some(listener) = self.listeners.get_mut(index) else {
                 return;
             };
-            if !listener.has_room() {
+            if !listener.places.has_room() {
                 return self.unwatch(index);
             }
             let (socket, address) = match listener.socket.accept() {
@@ -49,7 +49,7 @@ impl Driver {
                 }
             };
             self.shared.stats.accepted.up();
-            if listener.enter(address.ip()) == Entry::TooMany {
+            if listener.places.enter(address.ip()) == Entry::TooMany {
                 self.shared.stats.refused_address.up();
                 continue;
             }
@@ -70,7 +70,7 @@ impl Driver {
             return;
         };
         let Ok(tls) = tls::accept(&listener.config) else {
-            return listener.leave(address.ip());
+            return listener.places.leave(address.ip());
         };
         self.shared.stats.unproven.up();
         let side = Side::Server {
@@ -108,8 +108,8 @@ impl Driver {
     fn leave(&mut self, index: usize, address: std::net::IpAddr) {
         self.shared.stats.unproven.down();
         if let Some(listener) = self.listeners.get_mut(index) {
-            listener.leave(address);
-            if listener.has_room() && listener.rest_until.is_none() {
+            listener.places.leave(address);
+            if listener.places.has_room() && listener.rest_until.is_none() {
                 self.watch(index);
             }
         }
