@@ -16,16 +16,15 @@ def errors() -> str:
     lines = [
         "# Errors",
         "",
-        "Made from `swarmlet/errors.py` by `make docs`. Every failure has one code, the same in CLI, API and logs, and says what",
-        "failed, what stayed unchanged and what to do next.",
+        "Made from `swarmlet/errors.py` by `make docs`. Every failure has one code, the same in CLI, API and logs,",
+        "and says what failed, what stayed unchanged and what to do next.",
         "",
         "| code | exit | what | unchanged | next |",
         "|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {code} | {int(entry.exit_code)} | {_cell(entry.what)} | {_cell(entry.unchanged)} | {_cell(entry.next)} |"
-        for code, entry in CATALOGUE.items()
-    ]
+    for code, entry in CATALOGUE.items():
+        cells = [code, str(int(entry.exit_code)), entry.what, entry.unchanged, entry.next]
+        lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -6,7 +6,7 @@ slug that ``swarmlet.errors`` maps to a catalogue code.
 """
 
 from collections.abc import Sequence
-from typing import Final, Self, final
+from typing import Final, Self, TypeAlias, final
 
 class NativeError(Exception):
     """A native call failed. ``args`` is ``(kind, detail)``.
@@ -131,8 +131,22 @@ class IdentityStore:
 #: Claims in wire order: (version, cluster_id 16 B, cluster_name, jti 16 B, kid 8 B, issued_s, expires_s,
 #: ca_pins 1..2 of 32 B, endpoints 0..4, max_uses, cidrs 0..8, node_classes, allow, name_pattern or "",
 #: token public key 32 B)
-ClaimsTuple = tuple[
-    int, bytes, str, bytes, bytes, int, int, list[bytes], list[str], int, list[str], list[str], list[str], str, bytes
+ClaimsTuple: TypeAlias = tuple[
+    int,
+    bytes,
+    str,
+    bytes,
+    bytes,
+    int,
+    int,
+    list[bytes],
+    list[str],
+    int,
+    list[str],
+    list[str],
+    list[str],
+    str,
+    bytes,
 ]
 
 @final
@@ -260,7 +274,7 @@ EVENT_LEASE: Final = 5
 EVENT_HEALTH: Final = 6
 
 #: (kind, conn, a, b, c, d): see events.py for what each slot holds.
-EventTuple = tuple[int, int, object, object, object, object]
+EventTuple: TypeAlias = tuple[int, int, object, object, object, object]
 
 @final
 class ServerTls:
@@ -323,7 +337,9 @@ class Engine:
         """
     def set_tls(self, listener: int, tls: ServerTls) -> None:
         """Use ``tls`` for handshakes from now on (certificate renewal)."""
-    def connect(self, address: str, tls: ClientTls, *, timeout_ms: int = 10000, source: str | None = None) -> int:
+    def connect(
+        self, address: str, tls: ClientTls, *, timeout_ms: int = 10000, source: str | None = None
+    ) -> int:
         """Begin a connection to ``ip:port``; OPENED or CLOSED follows.
 
         Args:
