@@ -16,8 +16,8 @@ def errors() -> str:
     lines = [
         "# Errors",
         "",
-        "Made from `swarmlet/errors.py` by `make docs`. Every failure has one code, the same in CLI, API and logs,",
-        "and says what failed, what stayed unchanged and what to do next.",
+        "Made from `swarmlet/errors.py` by `make docs`. Every failure has one code, the same in CLI, API and",
+        "logs, and says what failed, what stayed unchanged and what to do next.",
         "",
         "| code | exit | what | unchanged | next |",
         "|---|---|---|---|---|",
