@@ -23,7 +23,6 @@ from swarmlet.agent.api import Parts, Views
 from swarmlet.agent.control import Command, ControlServer
 from swarmlet.agent.credentials import Credentials, Vault
 from swarmlet.agent.events import Outcome
-from swarmlet.agent.joining import Newcomer, become_member
 from swarmlet.agent.lifecycle import Crew, Life, Signals
 from swarmlet.agent.making import look, supervisor
 from swarmlet.agent.member import Member, Ties
@@ -173,8 +172,7 @@ class Agent:
             async with self._linked() as link:
                 roads = Roads(self._config, link, Resolver())
                 if known is None and token is not None:
-                    newcomer = Newcomer(me, roads, self._vault, token)
-                    known = await self._or_stopped(become_member(newcomer, self._steps))
+                    known = await self._join(me, roads, token)
                 elif known is not None:
                     self._come_back(known, me)
                 if known is None:
@@ -222,6 +220,13 @@ class Agent:
             f"this device is {memory.name} of the cluster {memory.settings.cluster_name} already;"
             " no token is needed or used"
         )
+
+    async def _join(self, me: Self, roads: Roads, token: _native.Token) -> Credentials | None:
+        # A member never joins again: a megabyte that most starts do without.
+        from swarmlet.agent.joining import Newcomer, become_member  # noqa: PLC0415
+
+        newcomer = Newcomer(me, roads, self._vault, token)
+        return await self._or_stopped(become_member(newcomer, self._steps))
 
     def _no_token(self) -> int:
         if self._signals.stopped.is_set():
