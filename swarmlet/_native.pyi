@@ -345,7 +345,8 @@ class Engine:
         Args:
             address: Of the peer. Names are resolved elsewhere.
             tls: Whom to trust and what to show.
-            timeout_ms: How long TCP may take, and then TLS (at most 5 s).
+            timeout_ms: How long TCP may take. TLS then may take as long, but at most the longer of 5 s and half
+                of it.
             source: Local ``ip`` or ``ip:port`` to come from.
 
         Raises:

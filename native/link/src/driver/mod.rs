@@ -36,6 +36,10 @@ const ALARM: Token = Token(1);
 const LISTENERS: usize = 2;
 pub(crate) const MAX_LISTENERS: usize = 1024;
 const CONNS: usize = LISTENERS + MAX_LISTENERS;
+/// Sockets looked at in one round.
+const READINESS: usize = 1024;
+/// Rounds for which a backlog may put off the judging of silence.
+const MOST_BEHIND: u32 = 64;
 
 /// State of the thread.
 pub(crate) struct Driver {
@@ -59,6 +63,8 @@ pub(crate) struct Driver {
     orphans: VecDeque<VecDeque<Event>>,
     /// The last news of nodes for which there was no room.
     late: tenure::Late,
+    /// Rounds in a row that left sockets unread.
+    behind: u32,
     stop_at: Option<Millis>,
     read_buffer: Vec<u8>,
     plain_buffer: Vec<u8>,
@@ -86,6 +92,7 @@ impl Driver {
             waiting: VecDeque::new(),
             orphans: VecDeque::new(),
             late: tenure::Late::default(),
+            behind: 0,
             stop_at: None,
             read_buffer: vec![0; READ_BUFFER],
             plain_buffer: vec![0; PLAIN_BUFFER],
@@ -94,7 +101,7 @@ impl Driver {
 
     /// Runs until told to stop.
     pub fn run(&mut self) -> io::Result<()> {
-        let mut readiness = Events::with_capacity(1024);
+        let mut readiness = Events::with_capacity(READINESS);
         loop {
             let timeout = (!self.ready.is_empty()).then_some(std::time::Duration::ZERO);
             match self.poll.poll(&mut readiness, timeout) {
@@ -102,6 +109,7 @@ impl Driver {
                 other => other?,
             }
             self.now = boot_ms();
+            self.note_backlog(readiness.iter().count());
             // Commands first: what a peer sent in answer to one must not be judged before it.
             self.commands();
             for event in &readiness {
@@ -115,6 +123,12 @@ impl Driver {
             }
             self.arm()?;
         }
+    }
+
+    /// Notes whether there is more to read than one round takes: then nobody may be called silent yet.
+    fn note_backlog(&mut self, sockets: usize) {
+        let is_behind = sockets >= READINESS || !self.ready.is_empty();
+        self.behind = if is_behind { self.behind + 1 } else { 0 };
     }
 
     fn on_ready(&mut self, event: &Readiness) {

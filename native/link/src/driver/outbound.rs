@@ -68,7 +68,7 @@ impl Driver {
         let Side::Client { patience } = conn.side else {
             return Ok(true);
         };
-        let limit = CLIENT_HANDSHAKE_MS.min(patience);
+        let limit = patience.min(CLIENT_HANDSHAKE_MS.max(patience / 2));
         conn.side = Side::Client { patience: limit };
         conn.phase_ends = self.now + limit;
         Ok(true)

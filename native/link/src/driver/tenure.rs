@@ -8,7 +8,7 @@ use swarmlet_core::keeper::Standing;
 use swarmlet_core::lease::Transition;
 use swarmlet_core::Uid;
 
-use super::Driver;
+use super::{Driver, MOST_BEHIND};
 use crate::clock::wall_ms;
 use crate::conn::{Conn, Phase};
 use crate::ending::Ending;
@@ -27,7 +27,7 @@ pub(crate) struct Late {
 impl Driver {
     /// A connection speaks for a node from now on.
     pub(super) fn admit(&mut self, id: u64, uid: Uid, lease: Lease) {
-        let mut is_taken = false;
+        let (mut is_taken, mut is_stalled) = (false, false);
         self.turn(id, |driver, conn| {
             if conn.phase != Phase::Open || !conn.is_server() {
                 return Ok(());
@@ -44,6 +44,7 @@ impl Driver {
             conn.idle_ms = Some(idle_ms(lease.lease_ms));
             conn.push_urgent(Kind::Lease, &lease.encode());
             is_taken = true;
+            is_stalled = conn.stalled;
             driver.write(conn)
         });
         // The connection may have ended while the lease frame was written.
@@ -52,6 +53,9 @@ impl Driver {
         }
         let older = self.by_node.insert(uid, id).filter(|older| *older != id);
         let change = self.shared.leases().admit(uid, id, lease, self.now);
+        if is_stalled {
+            self.shared.leases().hold(&uid);
+        }
         if let Some(older) = older {
             self.shared.stats.superseded.up();
             self.turn(older, |driver, conn| {
@@ -134,9 +138,12 @@ impl Driver {
     /// Does what is due: heartbeats, and leases that lapsed.
     pub(super) fn tenure_passed(&mut self) {
         let mut lapsed = Vec::new();
-        self.shared
-            .leases()
-            .due(self.now, &mut |change| lapsed.push(change));
+        // After a pause of this process the heartbeats of the pause lie in the sockets: they are read first.
+        if self.behind == 0 || self.behind > MOST_BEHIND {
+            self.shared
+                .leases()
+                .due(self.now, &mut |change| lapsed.push(change));
+        }
         for change in lapsed {
             self.tell_transition(Some(change));
         }
