@@ -18,10 +18,8 @@ import msgspec
 
 from swarmlet import _native
 from swarmlet.agent import control, datadir, words
-from swarmlet.agent import credentials as cr
 from swarmlet.agent.api import Parts, Views
 from swarmlet.agent.control import Command, ControlServer
-from swarmlet.agent.credentials import Credentials, Vault
 from swarmlet.agent.events import Outcome
 from swarmlet.agent.lifecycle import Crew, Life, Signals
 from swarmlet.agent.making import look, supervisor
@@ -36,6 +34,8 @@ from swarmlet.config.keys import Config
 from swarmlet.config.load import outside
 from swarmlet.discovery.direct import Resolver
 from swarmlet.errors import Exit, SwarmletError, error
+from swarmlet.identity import store as cr
+from swarmlet.identity.store import Credentials, Vault
 from swarmlet.join import steps as st
 from swarmlet.join.steps import Silent, Steps
 from swarmlet.link import events as link_events

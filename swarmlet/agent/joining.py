@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from swarmlet import __version__
 from swarmlet._native import ClientTls, KeyPair, Token
-from swarmlet.agent import credentials as cr
 from swarmlet.agent import datadir, words
-from swarmlet.agent.credentials import Credentials, Vault
 from swarmlet.agent.node import Roads, Self
 from swarmlet.config.check import check_tls
 from swarmlet.discovery.direct import candidates
+from swarmlet.identity import store as cr
+from swarmlet.identity.store import Credentials, Vault
 from swarmlet.join.join import Application, join
 from swarmlet.join.machine import Plan
 from swarmlet.join.steps import Steps

@@ -14,7 +14,6 @@ import msgspec
 
 from swarmlet.agent import control, datadir
 from swarmlet.agent.control import Command
-from swarmlet.agent.credentials import Credentials, Vault, recall_time
 from swarmlet.agent.events import Outcome
 from swarmlet.agent.lifecycle import LEAVE_S
 from swarmlet.agent.making import look, supervisor
@@ -25,6 +24,7 @@ from swarmlet.clock import SystemClock
 from swarmlet.config.keys import Config
 from swarmlet.discovery.direct import Resolver
 from swarmlet.errors import SwarmletError, error
+from swarmlet.identity.store import Credentials, Vault, recall_time
 from swarmlet.link.engine import Link
 from swarmlet.model.views import View
 from swarmlet.workloads.supervisor import Supervisor

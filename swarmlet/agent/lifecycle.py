@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from swarmlet import _native
 from swarmlet.agent.api import Views
 from swarmlet.agent.control import Command, ControlServer
-from swarmlet.agent.credentials import Vault
 from swarmlet.agent.events import Outcome
 from swarmlet.agent.member import Member
 from swarmlet.agent.node import Node
@@ -25,6 +24,7 @@ from swarmlet.agent.ports import Workloads
 from swarmlet.agent.pulse import Pulse
 from swarmlet.agent.status import Standing
 from swarmlet.errors import error
+from swarmlet.identity.store import Vault
 from swarmlet.report.http import LocalServer
 
 _log = logging.getLogger(__name__)

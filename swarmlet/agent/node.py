@@ -13,9 +13,7 @@ from typing import NamedTuple
 
 from swarmlet import __version__
 from swarmlet._native import ClientTls, KeyPair, NativeError
-from swarmlet.agent import credentials as cr
 from swarmlet.agent.batches import batches
-from swarmlet.agent.credentials import Credentials, Vault
 from swarmlet.agent.member import Passport
 from swarmlet.agent.ports import Workloads
 from swarmlet.agent.status import Standing
@@ -24,6 +22,9 @@ from swarmlet.config.check import check_tls
 from swarmlet.config.keys import Config
 from swarmlet.discovery.direct import Resolver, candidates, source_address
 from swarmlet.errors import SwarmletError
+from swarmlet.identity import store as cr
+from swarmlet.identity.rotation import renewal_is_due
+from swarmlet.identity.store import Credentials, Vault
 from swarmlet.link.engine import Connection, Link
 from swarmlet.link.messages import PROTOCOL_VERSION, Hello, Renewed, Settings
 from swarmlet.model.profile import Profile
@@ -104,7 +105,7 @@ class Node:
         """Whether to ask for the next certificate."""
         identity = self.credentials.identity
         now_ms = self._me.cluster_time.now_ms()
-        return cr.renewal_is_due(now_ms, identity.not_before_ms, identity.not_after_ms, self._jitter)
+        return renewal_is_due(now_ms, identity.not_before_ms, identity.not_after_ms, self._jitter)
 
     def now_ms(self) -> int:
         """Return cluster time, or this machine's own before anyone told it."""

@@ -11,11 +11,11 @@ import secrets
 import msgspec
 
 from swarmlet import _native
-from swarmlet.agent.credentials import Vault
 from swarmlet.clock import SystemClock
 from swarmlet.config.keys import Config
 from swarmlet.discovery.direct import Resolver, candidates
 from swarmlet.errors import SwarmletError, error
+from swarmlet.identity.store import Vault
 from swarmlet.join.events import Closed
 from swarmlet.join.failures import failure_of
 from swarmlet.link.engine import Connection, ConnectionClosedError, Link

@@ -14,10 +14,10 @@ import pytest
 from swarmlet import _native
 from swarmlet.agent import app
 from swarmlet.agent.app import Options, health, join_once, run_agent, status
-from swarmlet.agent.credentials import Vault
 from swarmlet.agent.leaving import leave
 from swarmlet.config.keys import Config
 from swarmlet.errors import SwarmletError
+from swarmlet.identity.store import Vault
 from swarmlet.link import messages as m
 from tests.fakes.pki import HOUR, Authority
 from tests.fakes.progress import Recorder

@@ -195,7 +195,7 @@ def test_an_unknown_message_and_a_failed_renewal_do_not_end_the_session():
         coordinator.link.engine.send(guest.conn, _native.KIND_CONTROL, 0, b"\x81\xa1t\xa8from-now")
         await coordinator.hear(m.Problem)
         half.member.post(RenewalDue())
-        await coordinator.hear(m.RenewRequest)
+        await coordinator.until(lambda: half.stored, "the renewed certificate")
         half.workloads.observe(seen(1))
         await coordinator.hear(m.Observed)
         return len(coordinator.guests), half.stored

@@ -154,18 +154,3 @@ def recall_time(memory: Memory, boot_id: str, clock: Clock, cluster_time: Cluste
     passed_s = clock.boot() - memory.told_boot_s
     if memory.boot_id == boot_id and passed_s >= 0:
         cluster_time.learn(memory.told_ms + int(passed_s * 1000))
-
-
-def renewal_is_due(now_ms: int | None, not_before_ms: int, not_after_ms: int, jitter: float) -> bool:
-    """Say whether to ask for the next certificate: after half of its life, give or take a tenth (C4).
-
-    Args:
-        now_ms: Cluster time; before anyone told it nothing is due.
-        not_before_ms: When the certificate begins.
-        not_after_ms: When it ends.
-        jitter: 0 to 1, drawn once a certificate, so that nodes that joined together renew apart.
-    """
-    if now_ms is None:
-        return False
-    life_ms = not_after_ms - not_before_ms
-    return now_ms >= not_before_ms + life_ms * (0.4 + 0.2 * jitter)

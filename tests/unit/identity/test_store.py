@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmlet import _native
-from swarmlet.agent import credentials as cr
-from swarmlet.agent.credentials import Vault
 from swarmlet.clock import ClusterTime
 from swarmlet.errors import SwarmletError
+from swarmlet.identity import store as cr
+from swarmlet.identity.rotation import renewal_is_due
+from swarmlet.identity.store import Vault
 from swarmlet.link.messages import Admitted, Renewed, Settings
 from tests.fakes.pki import Authority
 
@@ -124,7 +125,7 @@ HOUR = 3_600_000
 @given(st.integers(0, 10**13), st.integers(1, 1000), st.floats(0, 1), st.integers(-(10**12), 10**14))
 def test_renewal_is_due_between_two_and_three_fifths_of_its_life(begin, hours, jitter, now):
     life = hours * HOUR
-    due = cr.renewal_is_due(now, begin, begin + life, jitter)
+    due = renewal_is_due(now, begin, begin + life, jitter)
     if now < begin + 0.4 * life:
         assert not due
     if now > begin + 0.6 * life + 1:
@@ -132,4 +133,4 @@ def test_renewal_is_due_between_two_and_three_fifths_of_its_life(begin, hours, j
 
 
 def test_before_anyone_told_the_time_nothing_is_due():
-    assert not cr.renewal_is_due(None, 0, 1, 0.0)
+    assert not renewal_is_due(None, 0, 1, 0.0)
