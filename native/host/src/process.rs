@@ -180,7 +180,7 @@ fn watch(pid: i32) -> io::Result<OwnedFd> {
 }
 
 /// For kernels before 5.3: a thread that sleeps until the process ends, and then rings.
-fn watch_by_thread(pid: i32) -> io::Result<OwnedFd> {
+pub(crate) fn watch_by_thread(pid: i32) -> io::Result<OwnedFd> {
     let bell = sys::eventfd()?;
     let ringing = bell.try_clone()?;
     thread::Builder::new()
