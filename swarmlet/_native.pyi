@@ -328,9 +328,19 @@ class Engine:
         max_unproven: int = 256,
         max_per_address: int = 32,
         handshake_ms: int = 5000,
+        unproven_ms: int = 30000,
         reuse_port: bool = False,
     ) -> tuple[int, str]:
         """Bind ``ip:port`` and accept; return ``(listener, bound address)``.
+
+        Args:
+            address: To bind; port 0 takes a free one.
+            tls: What to show and whom to trust.
+            max_unproven: Connections on which no node was admitted; the rest waits in the kernel.
+            max_per_address: The same for one address (an IPv6 /64 is one); more are closed.
+            handshake_ms: How long TLS may take, and then the first frame.
+            unproven_ms: How long a connection may live without being admitted.
+            reuse_port: Let other sockets bind the same port (SO_REUSEPORT).
 
         Raises:
             NativeError: ``port-in-use``, ``port-forbidden``, ``address-unavailable``.

@@ -118,7 +118,8 @@ impl Engine {
     }
 
     #[pyo3(signature = (
-        address, tls, *, max_unproven=256, max_per_address=32, handshake_ms=5000, reuse_port=false
+        address, tls, *, max_unproven=256, max_per_address=32, handshake_ms=5000,
+        unproven_ms=30000, reuse_port=false
     ))]
     #[allow(clippy::too_many_arguments)]
     fn listen(
@@ -129,12 +130,14 @@ impl Engine {
         max_unproven: usize,
         max_per_address: usize,
         handshake_ms: u32,
+        unproven_ms: u32,
         reuse_port: bool,
     ) -> PyResult<(u32, String)> {
         let limits = ListenerLimits {
             max_unproven,
             max_per_address,
             handshake_ms: handshake_ms.into(),
+            unproven_ms: unproven_ms.into(),
         };
         py.detach(|| self.inner.listen(address, &tls.inner, limits, reuse_port))
             .map(|(listener, bound)| (listener, bound.to_string()))

@@ -20,8 +20,11 @@ class Stranger:
         self.failure: Exception | None = None
 
 
+Behaviour = Callable[[socket.socket, Stranger], None]
+
+
 @contextmanager
-def stranger(behave: Callable[[socket.socket, Stranger], None]) -> Iterator[Stranger]:
+def stranger(behave: Behaviour) -> Iterator[Stranger]:
     """Serve one connection with ``behave`` in a thread that ends with the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(10)
@@ -45,7 +48,7 @@ def stranger(behave: Callable[[socket.socket, Stranger], None]) -> Iterator[Stra
             assert not thread.is_alive()
 
 
-def says(text: bytes) -> Callable[[socket.socket, Stranger], None]:
+def says(text: bytes) -> Behaviour:
     """A server that speaks first, then listens to the end."""
 
     def behave(peer: socket.socket, server: Stranger) -> None:
@@ -56,7 +59,7 @@ def says(text: bytes) -> Callable[[socket.socket, Stranger], None]:
     return behave
 
 
-def answers(text: bytes) -> Callable[[socket.socket, Stranger], None]:
+def answers(text: bytes) -> Behaviour:
     """A server that answers the first bytes, then hangs up."""
 
     def behave(peer: socket.socket, server: Stranger) -> None:
@@ -73,8 +76,8 @@ def drain(peer: socket.socket, server: Stranger) -> None:
             server.received += chunk
 
 
-def tls_server(pem: bytes, directory: Path, **options: object) -> Callable[[socket.socket, Stranger], None]:
-    """A TLS server of another make, with this key and chain."""
+def tls_server(pem: bytes, directory: Path, behave: Behaviour = drain, **options: object) -> Behaviour:
+    """A TLS server of another make, with this key and chain, that does ``behave`` inside TLS."""
     file = directory / "server.pem"
     file.write_bytes(pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -85,14 +88,14 @@ def tls_server(pem: bytes, directory: Path, **options: object) -> Callable[[sock
         else:
             setattr(context, name, value)
 
-    def behave(peer: socket.socket, server: Stranger) -> None:
+    def shake_hands(peer: socket.socket, server: Stranger) -> None:
         try:
             with context.wrap_socket(peer, server_side=True) as wrapped:
-                drain(wrapped, server)
+                behave(wrapped, server)
         except (OSError, ssl.SSLError) as cause:
             server.failure = cause
 
-    return behave
+    return shake_hands
 
 
 def tls_client(**options: object) -> ssl.SSLContext:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import time
 import uuid
+from multiprocessing.connection import Connection
 
 import pytest
 
 from swarmlet import _native
 from swarmlet.link.events import Frame, Health, Lease
 from swarmlet.model.health import Reading
-from tests.fakes.ends import Pair, end, pair, until
+from tests.fakes.ends import End, Pair, end, pair, until
 from tests.fakes.pki import Authority
 
 HELLO = b"\x81\xa1t\xa5leave"
@@ -224,3 +228,47 @@ def test_many_members_keep_their_leases_through_one_engine_each_way(authority: A
         states = {event.state for event in both.server.told if isinstance(event, Lease)}
         assert states == {"joined"}
         assert not [event for event in both.server.told if isinstance(event, Frame)]
+
+
+def test_a_coordinator_that_was_paused_reads_before_it_judges(authority: Authority) -> None:
+    """Whoever sent heartbeats during the pause was never silent (SIGSTOP, a busy machine)."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    leaves = [authority.node() for _ in range(30)]
+    child = context.Process(target=_coordinate, args=(theirs, authority, len(leaves)))
+    child.start()
+    try:
+        address = ours.recv()
+        with end() as client:
+            for leaf in leaves:
+                client.engine.connect(address, authority.client_tls(leaf))
+            for _ in leaves:
+                client.lease("held")
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGSTOP)
+            for _ in leaves:
+                client.lease("lapsed")
+            time.sleep(0.5)
+            os.kill(child.pid, signal.SIGCONT)
+            for _ in leaves:
+                client.lease("held")
+            ours.send("done")
+            assert ours.recv() == ["joined"] * len(leaves)
+    finally:
+        child.kill()
+        child.join(10)
+
+
+def _coordinate(pipe: Connection, authority: Authority, nodes: int) -> None:
+    server = End()
+    _, address = server.engine.listen("127.0.0.1:0", authority.server_tls(), max_per_address=64)
+    pipe.send(address)
+    for _ in range(nodes):
+        opened = server.opened()
+        assert opened.peer is not None
+        server.engine.admit(opened.conn, opened.peer.uid, 50, 900)
+    pipe.recv()
+    server.poll()
+    pipe.send([event.state for event in server.told if isinstance(event, Lease)])
+    pipe.close()
+    os._exit(0)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import resource
 import socket
 import struct
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from random import Random
 
 import pytest
 
 from swarmlet import _native
 from tests.fakes.ends import End, Pair, end, pair, until
-from tests.fakes.pki import Authority
-from tests.fakes.strangers import dial, tls_client
+from tests.fakes.pki import CLIENT, SERVER, Authority
+from tests.fakes.strangers import Stranger, dial, drain, stranger, tls_client, tls_server
 
 HELLO = b"\x81\xa1t\xa5leave"
 
@@ -124,6 +129,19 @@ def test_who_opens_and_says_nothing_is_closed_after_the_same_time(authority: Aut
         assert both.client.closed(conn=number).reason == "closed"
 
 
+def test_who_is_never_admitted_is_closed_whatever_it_says(authority: Authority) -> None:
+    with pair(authority, unproven_ms=300) as both:
+        number, theirs = both.open()
+        both.client.engine.send(number, _native.KIND_CONTROL, 0, HELLO)
+        both.server.frame(conn=theirs)
+        assert both.server.closed(conn=theirs).reason == "timed-out"
+        _, kept, _ = both.member()
+        time.sleep(0.5)
+        both.server.poll()
+        assert not [event for event in both.server.told if getattr(event, "reason", "")]
+        assert both.server.engine.send(kept, _native.KIND_CONTROL, 0, HELLO)
+
+
 def test_a_handshake_that_drips_is_closed_in_time(authority: Authority) -> None:
     with pair(authority, handshake_ms=100) as both, dial(both.address) as peer:
         hello = b"\x16\x03\x01\x02\x00" + b"\x01" + b"\0" * 200
@@ -233,6 +251,82 @@ def test_a_goodbye_in_the_middle_of_the_handshake_ends_it_in_time(authority: Aut
         peer.sendall(b"\x15\x03\x03\x00\x02\x01\x00")
         assert peer.recv(4096) == b""
         until(lambda: both.server.engine.stats()["connections"] == 0)
+
+
+@pytest.mark.parametrize(
+    ("bad", "word"),
+    [
+        (frame(2, b"\0" * 64), "Heartbeat"),
+        (frame(4, b"\0\0\0\x32\0\0\1\0"), "without identity"),
+        (frame(3, b"\0" * 24), "without a heartbeat"),
+        (frame(200, b""), "kind 200"),
+        (frame(1, b"\xc1"), ""),
+    ],
+)
+def test_a_coordinator_that_breaks_a_rule_is_left(
+    authority: Authority, tmp_path: Path, bad: bytes, word: str
+) -> None:
+    pem = authority.pem(f"swarmlet://{authority.cluster_id}/coordinator", [SERVER])
+
+    def behave(peer: socket.socket, server: Stranger) -> None:
+        peer.sendall(bad)
+        drain(peer, server)
+
+    with stranger(tls_server(pem, tmp_path, behave, alpn=["swarmlet/1"])) as server, end() as client:
+        conn = client.engine.connect(server.address, authority.client_tls())
+        client.opened(conn=conn)
+        closed = client.closed(conn=conn)
+        assert closed.reason == "protocol"
+        assert word in closed.detail
+
+
+def test_a_coordinator_that_hangs_up_without_a_goodbye_is_told_as_a_reset(
+    authority: Authority, tmp_path: Path
+) -> None:
+    pem = authority.pem(f"swarmlet://{authority.cluster_id}/coordinator", [SERVER])
+
+    def behave(peer: socket.socket, _: Stranger) -> None:
+        peer.sendall(frame(1, HELLO) + frame(1, HELLO)[:5])
+        peer.shutdown(socket.SHUT_RDWR)
+
+    with stranger(tls_server(pem, tmp_path, behave, alpn=["swarmlet/1"])) as server, end() as client:
+        conn = client.engine.connect(server.address, authority.client_tls())
+        assert client.frame(conn=conn).payload == HELLO
+        assert client.closed(conn=conn).reason == "reset"
+
+
+def test_a_revoked_node_that_does_not_read_is_cut_all_the_same(authority: Authority, tmp_path: Path) -> None:
+    """C7: within the second that what is queued may take."""
+    uid = uuid.uuid4()
+    file = tmp_path / "node.pem"
+    file.write_bytes(authority.pem(f"swarmlet://{authority.cluster_id}/node/{uid}", [CLIENT]))
+    context = tls_client(alpn=["swarmlet/1"])
+    context.load_cert_chain(file)
+    with pair(authority) as both, context.wrap_socket(dial(both.address)):
+        opened = both.server.opened()
+        assert opened.peer is not None
+        both.server.engine.admit(opened.conn, uid.bytes, 1000, 3000)
+        while both.server.engine.send(opened.conn, _native.KIND_DATA, 1, b"x" * 60000):
+            pass
+        begun = time.monotonic()
+        assert both.server.engine.deny([opened.peer.serial]) == 1
+        assert both.server.closed(conn=opened.conn).reason == "revoked"
+        assert time.monotonic() - begun < 5
+
+
+def test_random_bytes_end_nothing_but_their_own_connection(authority: Authority, seed: int) -> None:
+    """100 blobs outside TLS and 100 inside, some of them almost right."""
+    random = Random(seed)
+    with pair(authority) as both:
+        number, theirs, _ = both.member()
+        for turn in range(200):
+            good = frame(1, HELLO) if turn % 3 else b""
+            blob = good + random.randbytes(random.randrange(1, 3000))
+            with suppress(OSError), raw_peer(both.address) if turn % 2 else dial(both.address) as peer:
+                peer.sendall(blob)
+        until(lambda: both.server.engine.stats()["connections"] == 1)
+        both.client.engine.send(number, _native.KIND_CONTROL, 0, HELLO)
+        both.server.frame(conn=theirs)
 
 
 def test_a_listener_survives_having_no_descriptor_left(authority: Authority) -> None:

@@ -5,8 +5,6 @@ use swarmlet_core::lease::Millis;
 /// How long a peer may take for the TLS handshake of an outbound connection; longer only for callers that allow
 /// more than twice as much for TCP.
 pub const CLIENT_HANDSHAKE_MS: Millis = 5_000;
-/// How long a connection that no node was admitted on may live, whatever it does (D1).
-pub const UNPROVEN_LIFE_MS: Millis = 30_000;
 /// Payload bytes such a connection may send in its life (D1).
 pub const UNPROVEN_PAYLOAD: usize = 64 * 1024;
 /// How long queued frames may take to leave on close.

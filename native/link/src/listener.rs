@@ -21,6 +21,8 @@ pub struct ListenerLimits {
     pub max_per_address: usize,
     /// How long a handshake, and then the first frame, may take.
     pub handshake_ms: Millis,
+    /// How long a connection may live without being admitted, whatever it does.
+    pub unproven_ms: Millis,
 }
 
 /// A listening socket and its unproven connections.

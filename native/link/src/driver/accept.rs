@@ -8,7 +8,7 @@ use rustls::Connection;
 
 use super::{Driver, LISTENERS, MAX_LISTENERS};
 use crate::conn::{Conn, Phase, Side};
-use crate::limits::{ACCEPT_REST_MS, ACCEPT_TURNS, UNPROVEN_LIFE_MS};
+use crate::limits::{ACCEPT_REST_MS, ACCEPT_TURNS};
 use crate::listener::{Entry, Listener};
 use crate::tls::{self, ServerTls};
 
@@ -79,13 +79,14 @@ impl Driver {
         };
         let (id, now) = (self.shared.new_conn(), self.now);
         let handshake_ends = now + listener.limits.handshake_ms;
+        let life_ends = now + listener.limits.unproven_ms;
         super::outbound::tune(&socket);
         let inserted = self.insert(|slot| {
             let tls = Connection::Server(tls);
             let mut conn = Conn::new(id, slot, socket, address, side, tls, Arc::default());
             conn.phase = Phase::Handshaking;
             conn.phase_ends = handshake_ends;
-            conn.life_ends = Some(now + UNPROVEN_LIFE_MS.max(handshake_ends - now));
+            conn.life_ends = Some(life_ends);
             conn
         });
         if inserted.is_err() {
