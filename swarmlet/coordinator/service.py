@@ -1,0 +1,317 @@
+"""The coordinator as a whole: opens what is on disk, wires the parts, runs until told to stop. Holds no rule.
+
+Start: lock, keys, store, what was refused, who is expected, then the ports, then the admin socket; nobody is
+answered before everything behind the answer is there. Stop: the same in reverse, within a few seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from swarmlet._native import ServerTls
+from swarmlet.clock import Clock, SystemClock
+from swarmlet.config.cluster_keys import ClusterConfig
+from swarmlet.config.load import Loaded
+from swarmlet.coordinator import lock, socket_place
+from swarmlet.coordinator.api.call import Services
+from swarmlet.coordinator.api.server import served
+from swarmlet.coordinator.ca import Authority
+from swarmlet.coordinator.connections import Connections, node_bytes, node_text
+from swarmlet.coordinator.door import Books as DoorBooks
+from swarmlet.coordinator.door import Door
+from swarmlet.coordinator.keys import Keys
+from swarmlet.coordinator.leaf import Leaf
+from swarmlet.coordinator.leases import Leases
+from swarmlet.coordinator.ledger import Ledger
+from swarmlet.coordinator.listening import Flood, Listening, Wish, listen
+from swarmlet.coordinator.members import Members, Terms, World
+from swarmlet.coordinator.minter import Books as MinterBooks
+from swarmlet.coordinator.minter import Minter
+from swarmlet.coordinator.overview import Facts, overview
+from swarmlet.coordinator.picture import Picture
+from swarmlet.coordinator.planning import Planning
+from swarmlet.coordinator.readings import Readings
+from swarmlet.coordinator.registry import ACTOR, Registry
+from swarmlet.coordinator.store.api import Snapshot
+from swarmlet.coordinator.store.commands import RenewIntermediate
+from swarmlet.coordinator.store.sqlite import SqliteStore
+from swarmlet.errors import SwarmletError, error
+from swarmlet.link import events as ev
+from swarmlet.link.engine import Link
+from swarmlet.link.messages import Settings
+from swarmlet.model import places
+from swarmlet.model.views import ClusterView
+
+logger = logging.getLogger(__name__)
+
+
+class CoordinatorConfig(NamedTuple):
+    """What a coordinator is started with."""
+
+    directory: Path
+    wish: Wish
+    terms: Terms = Terms()
+    flood: Flood = Flood()
+
+
+def run_coordinator(loaded: Loaded[ClusterConfig]) -> int:
+    """Run the coordinator with these settings until SIGTERM or SIGINT; return its exit code.
+
+    Raises:
+        SwarmletError: It cannot start, or its engine failed.
+    """
+    config = loaded.config
+    asked = loaded.chosen("port") and config.port != 0
+    wish = Wish(config.bind, config.port, asked, config.second_port, config.advertise)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_until_signalled(CoordinatorConfig(Path(config.data_dir).resolve(), wish)))
+    except BaseExceptionGroup as failures:
+        raise _first_of(failures) from None
+    return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop  # noqa: PLC0415 - faster where it is installed
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+def _first_of(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return what to tell a person: the catalogue's error where there is one among the failures."""
+    known = failures.subgroup(SwarmletError)
+    failure: BaseException = known or failures
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return failure
+
+
+async def _until_signalled(config: CoordinatorConfig) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(config, SystemClock(), stop)
+
+
+async def serve(config: CoordinatorConfig, clock: Clock, stop: asyncio.Event) -> None:
+    """Run a coordinator until ``stop`` is set.
+
+    Raises:
+        SwarmletError: ``SWL-601`` when no cluster was founded, and whatever keeps it from starting.
+    """
+    with lock.held(config.directory):
+        keys = Keys.open(config.directory)
+        async with await SqliteStore.open(config.directory / places.DATABASE, clock) as store:
+            snapshot = await store.snapshot()
+            keys.check(snapshot.cluster, config.directory)
+            async with asyncio.TaskGroup() as tasks:
+                coordinator = Coordinator(config, keys, store, snapshot, clock, tasks)
+                async with coordinator.running():
+                    await coordinator.until(stop)
+
+
+class Coordinator:
+    """The parts, wired. One constructor so that a reader finds every wire in one place."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the composition root takes what was opened before it
+        self,
+        config: CoordinatorConfig,
+        keys: Keys,
+        store: SqliteStore,
+        snapshot: Snapshot,
+        clock: Clock,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        if snapshot.cluster is None:
+            raise error("SWL-601", path=str(config.directory))
+        self._config = config
+        self._store = store
+        self._clock = clock
+        self._tasks = tasks
+        self._denied = snapshot.denied
+        self._started_ms = clock.wall_ms()
+        self._ended = asyncio.Event()
+        self._failure: str | None = None
+        self._listening = Listening((), (), (), ())
+        self._notes: list[str] = []
+        self._picture = picture = Picture(snapshot.cluster)
+        picture.load(snapshot.nodes, snapshot.workloads, snapshot.assignments)
+        for node_uid, generation in snapshot.generations.items():
+            picture.put_generation(node_uid, generation)
+        self._ledger = ledger = Ledger(store, picture, tasks)
+        self._registry = registry = Registry(config.terms.lease_ms)
+        self._leaf = Leaf(keys.authority, keys.files, clock)
+        self._link = Link(self._on_event)
+        engine = self._link.engine
+        books = DoorBooks(ledger.apply, store.admission_facts, store.node)
+        token_keys = snapshot.cluster.token_keys
+        self._door = Door(books, keys.authority, token_keys, self._settings, clock)
+        self._members = Members(World(engine, picture, ledger, registry, self._door, clock, config.terms))
+        self._connections = Connections(engine, picture, clock, tasks, self._members.handlers)
+        self._leases = Leases(registry, picture, ledger, clock, tasks)
+        readings = Readings(picture, self._members, clock)
+        self._planning = Planning(picture, ledger, registry, clock, readings)
+        ledger.on_changed(lambda _command, _result: self._planning.wake())
+        self._mint = Minter(
+            MinterBooks(ledger.apply, store.token),
+            keys.tokens,
+            keys.authority,
+            clock,
+            cluster_name=snapshot.cluster.name,
+            endpoints=lambda: self._listening.endpoints,
+        )
+
+    # ---- life
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Be a coordinator for the length of an ``async with`` block."""
+        loops: list[asyncio.Task[None]] = []
+        try:
+            await self._prepare()
+            self._listen()
+            path, notes = socket_place.prepare(self._config.directory)
+            self._notes += [*self._listening.notes, *notes]
+            loops.append(self._tasks.create_task(self._planning.run()))
+            loops.append(self._tasks.create_task(self._leaf.keep(self._use_tls, self._use_authority)))
+            self._planning.wake()
+            async with served(self._services(), path):
+                self._say_ready()
+                yield
+                logger.info("the coordinator stops")
+                self._members.say_goodbye()
+        finally:
+            for loop in loops:
+                loop.cancel()
+            await self._link.stop()
+            self._door.close()
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Wait until told to stop.
+
+        Raises:
+            SwarmletError: ``SWL-799`` when the engine failed.
+        """
+        told = asyncio.create_task(stop.wait())
+        told.add_done_callback(lambda _: self._ended.set())
+        try:
+            await self._ended.wait()
+        finally:
+            told.cancel()
+        if self._failure is not None:
+            raise error("SWL-799", detail=f"the network engine ended: {self._failure}")
+
+    async def _prepare(self) -> None:
+        """Bring back what only memory knew: refused certificates, expected nodes, ceilings of tokens."""
+        if await self._leaf.renew_intermediate():
+            await self._use_authority(self._leaf.authority)
+        engine = self._link.engine
+        engine.deny([bytes.fromhex(serial) for serial in self._denied])
+        self._door.remember(await self._store.tokens())
+        for node_uid in await self._leases.restart():
+            engine.expect(node_bytes(node_uid), self._config.terms.lease_ms)
+
+    def _listen(self) -> None:
+        config = self._config
+        self._listening = listen(
+            self._link.engine, self._leaf.fresh(), config.wish, config.flood, config.directory
+        )
+
+    def _say_ready(self) -> None:
+        listening = self._listening
+        where = {"endpoints": ", ".join(listening.endpoints), "listeners": ", ".join(listening.bound)}
+        logger.info("the coordinator is ready", extra=where)
+        for note in self._notes:
+            logger.warning(note)
+
+    # ---- what parts ask of the whole
+
+    def _settings(self) -> Settings:
+        cluster, terms = self._picture.cluster, self._config.terms
+        return Settings(
+            cluster_id=cluster.cluster_id,
+            cluster_name=cluster.name,
+            endpoints=self._listening.endpoints,
+            ca_pins=(self._leaf.authority.pin,),
+            heartbeat_ms=terms.heartbeat_ms,
+            lease_ms=terms.lease_ms,
+        )
+
+    def _services(self) -> Services:
+        return Services(
+            clock=self._clock,
+            store=self._store,
+            picture=self._picture,
+            ledger=self._ledger,
+            planning=self._planning,
+            members=self._members,
+            mint=self._mint,
+            cluster=self._overview,
+            stopping=asyncio.Event(),
+        )
+
+    def _overview(self) -> ClusterView:
+        facts = Facts(
+            directory=str(self._config.directory),
+            fingerprint=f"SHA256:{self._leaf.authority.pin.hex()}",
+            endpoints=self._listening.endpoints,
+            listeners=self._listening.bound,
+            notes=tuple(self._notes),
+            started_ms=self._started_ms,
+            heartbeat_ms=self._config.terms.heartbeat_ms,
+            lease_ms=self._config.terms.lease_ms,
+        )
+        return overview(facts, self._picture, self._planning, self._clock, self._stats)
+
+    def _stats(self) -> dict[str, int]:
+        stored = {f"store_{name}": value for name, value in self._store.stats().items()}
+        return {**self._link.engine.stats(), **stored}
+
+    def _use_tls(self, tls: ServerTls) -> None:
+        for listener in self._listening.listeners:
+            self._link.engine.set_tls(listener, tls)
+
+    async def _use_authority(self, authority: Authority) -> None:
+        await self._ledger.apply(
+            RenewIntermediate(at_ms=self._clock.wall_ms(), actor=ACTOR, intermediate=authority.intermediate)
+        )
+        self._door.use(authority)
+
+    # ---- events of the engine
+
+    def _on_event(self, event: ev.Event) -> None:
+        match event:
+            case ev.Frame():
+                self._connections.frame(event.conn, event.kind, event.stream, event.payload)
+            case ev.Opened():
+                self._connections.opened(event.conn, event.address, event.exporter, event.peer)
+            case ev.Closed() | ev.Drained():
+                self._on_room(event)
+            case ev.Lease():
+                self._leases.changed(node_text(event.uid), event.state, event.age_ms)
+            case ev.Health():
+                self._leases.health(node_text(event.uid), event.health)
+                self._planning.wake()
+            case ev.Failed():
+                self._failure = event.detail
+                self._ended.set()
+
+    def _on_room(self, event: ev.Closed | ev.Drained) -> None:
+        """A connection ended, or has room again."""
+        if isinstance(event, ev.Closed):
+            closed = self._connections.closed(event.conn)
+            if closed is not None:
+                self._members.closed(closed, event.reason)
+            return
+        drained = self._connections.get(event.conn)
+        if drained is not None:
+            self._members.drained(drained)
