@@ -82,6 +82,9 @@ def decode(payload: bytes) -> AnyCommand:
 def apply(db: sqlite3.Connection, command: AnyCommand) -> Result:
     """Apply one command inside the caller's savepoint.
 
+    What is applied is the command as the log will give it back, so that a replay sees the very same values: a
+    whole number where a fraction is meant becomes one here, and a field of a wrong type fails.
+
     Args:
         db: A connection inside a transaction.
         command: What to do.
@@ -92,6 +95,7 @@ def apply(db: sqlite3.Connection, command: AnyCommand) -> Result:
     Raises:
         SwarmletError: The command is refused; the caller rolls its savepoint back.
     """
+    command = decode(_encoder.encode(command))
     if command.key:
         remembered = _remembered(db, command)
         if remembered is not None:

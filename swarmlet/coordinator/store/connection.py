@@ -36,7 +36,11 @@ def translate(failure: Exception, path: Path) -> SwarmletError:
         return error("SWL-302", path=str(path.parent))
     if primary in _UNWRITABLE:
         return error("SWL-301", path=str(path.parent), detail=str(failure))
-    if primary in _DAMAGED or isinstance(failure, ValueError | TypeError):
+    # The module's own complaint about text that is not UTF-8 is an OperationalError without a code.
+    unreadable = isinstance(failure, ValueError | TypeError) or (
+        isinstance(failure, sqlite3.OperationalError) and primary is None
+    )
+    if primary in _DAMAGED or unreadable:
         return error("SWL-602", path=str(path), detail=str(failure))
     return error("SWL-799", detail=f"the cluster database: {failure}")
 
@@ -75,7 +79,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
-            _migrate(db)
+            migrate(db)
         except BaseException:
             db.close()
             raise
@@ -106,7 +110,7 @@ def _create(path: Path) -> None:
     db = _connect(f"{draft.absolute().as_uri()}?mode=rw")
     try:
         db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-        _migrate(db)
+        migrate(db)
     finally:
         db.close()
     draft.rename(path)
@@ -153,7 +157,8 @@ def _quick_check(db: sqlite3.Connection, path: Path) -> str:
     return ""
 
 
-def _migrate(db: sqlite3.Connection) -> None:
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the tables to this version, each step in one transaction."""
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     for number in range(version, schema.VERSION):
         db.execute("BEGIN IMMEDIATE")
