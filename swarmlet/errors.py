@@ -418,6 +418,11 @@ CATALOGUE: dict[str, Entry] = {
         "the output of {workload} cannot be read from the node {node}: {detail}",
         "the workload is not touched by this", "stratoswarm nodes inspect {node}",
     ),
+    "SWL-510": Entry(
+        "command-forbidden", WorkError, Exit.FAILED,
+        "the command cannot be run on the node {node}: {detail}",
+        "nothing else was started", "check the command and its permissions; workloads run as users of their own",
+    ),
     # ---- 6xx coordinator and store
     "SWL-600": Entry(
         "cluster-exists", UsageError, Exit.USAGE,
@@ -523,7 +528,6 @@ _ALIASES: dict[str, str] = {
     "slots-unreadable": "data-dir-unwritable",
     "slots-damaged": "journal-damaged",
     "identity-unreadable": "data-dir-unwritable",
-    "command-forbidden": "command-not-found",
     "address-unavailable": "unreachable",
 }
 
