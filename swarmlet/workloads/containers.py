@@ -84,6 +84,9 @@ class ContainerDriver:
         self._wanted = asyncio.Event()
         self._trouble: str | None = None
 
+    async def begin(self) -> None:
+        """Nothing: containers outlive an agent on purpose, and none may be here at all."""
+
     async def prepare(self, job: Job) -> None:
         """Have the image on this node: the local one when there is one, else pulled."""
         image = job.assignment.spec.image or ""

@@ -55,6 +55,10 @@ class Run(Protocol):
 class Driver(Protocol):
     """A way to run things."""
 
+    async def begin(self) -> None:
+        """End what must not outlive an earlier agent; never raises."""
+        ...
+
     async def prepare(self, job: Job) -> None:
         """Make ready what the job needs; may be cancelled.
 

@@ -26,13 +26,8 @@ from swarmlet.model.workload import Assignment, AssignmentState, Kind, OnPartiti
 from swarmlet.workloads import events as ev
 from swarmlet.workloads.endings import Exit, describe, shell_code
 from swarmlet.workloads.replica import RESERVE, Ending, Now, Phase, Replica
+from swarmlet.workloads.restarts import STEADY_S, backoff_s, restarts_after
 
-#: First pause before a restart, in seconds; it doubles with every quick end.
-BACKOFF_BASE_S = 1.0
-#: The longest pause before a restart, in seconds (the kubelet's figure).
-BACKOFF_MAX_S = 300.0
-#: A run that lasted this many seconds was no quick end: the pauses begin anew.
-STEADY_S = 60.0
 #: Grace on a lapsed lease, in seconds: the replica must be gone before another node may start it (N4).
 LAPSE_GRACE_S = 2.0
 #: The longest grace, in seconds, whatever a spec asks.
@@ -170,19 +165,6 @@ def recover(replica: Replica, now: Now) -> Step:
         return adopting, (ev.Adopt(adopting.attempt),)
     waiting = _lost(ready)
     return _end_as_asked(waiting, now) if waiting.ending else (waiting, ())
-
-
-def backoff_s(failures: int, jitter: float) -> float:
-    """Return the pause in seconds before restart number ``failures``; ``jitter`` spreads it by a quarter."""
-    pause = min(BACKOFF_MAX_S, BACKOFF_BASE_S * 2.0 ** min(failures, 16))
-    return pause * (0.75 + 0.5 * jitter)
-
-
-def restarts_after(policy: RestartPolicy, ended: Exit) -> bool:
-    """Say whether a run that ended so is started again."""
-    if policy is RestartPolicy.ALWAYS:
-        return True
-    return policy is RestartPolicy.ON_FAILURE and not ended.success
 
 
 # ---- shared moves

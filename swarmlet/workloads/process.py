@@ -115,31 +115,37 @@ class ProcessRun:
         if status is None:
             return
         self._loop.remove_reader(self.process.exit_fd)
-        # What it left behind in its session ends with it.
-        self.process.signal(SIGKILL)
         for pipe in self._pipes:
             pipe.finish()
         code, signal = status
+        detail = "it ended and nobody saw how" if code is None and signal is None else ""
         if not self._ended.done():
-            self._ended.set_result(Exit(code=code, signal=signal))
+            self._ended.set_result(Exit(code, signal, self.process.out_of_memory, detail))
 
 
 class ProcessDriver:
     """Runs assignments as processes of this machine."""
 
-    def __init__(self, work: WorkDirs, node: Node, limits: Limits) -> None:
-        """Keep private directories in ``work``."""
+    def __init__(self, work: WorkDirs, data_dir: str, node: Node, limits: Limits) -> None:
+        """Keep private directories in ``work``, and hide all else of ``data_dir`` from what runs in them."""
         self._work = work
+        self._data_dir = data_dir
+        self._cgroup = f"swarmlet-{node.node_uid[:12]}"
         self._node = node
         self._limits = limits
         self._uids: dict[str, int | None] = {}
+
+    async def begin(self) -> None:
+        """End what an earlier agent's processes left behind when it was killed."""
+        with contextlib.suppress(_native.NativeError):
+            await asyncio.to_thread(_native.sweep, self._cgroup)
 
     async def prepare(self, job: Job) -> None:
         """Make the private directory, when there is room for more."""
         assignment = job.assignment
         wrong = bad_environment(assignment.spec.env) or _bad_command(assignment.spec.command)
         if wrong is not None:
-            raise error("SWL-508", node=self._node.name, detail=wrong)
+            raise error("SWL-510", node=self._node.name, detail=wrong)
         try:
             if self._limits.storage_gb is not None:
                 used = sum((await asyncio.to_thread(self._work.usage)).values())
@@ -169,7 +175,8 @@ class ProcessDriver:
                 cpu_cores=bounds.cpu,
                 uid=uid,
                 gid=uid,
-                cgroup=f"swarmlet-{self._node.node_uid[:12]}/{name}",
+                hidden=(self._data_dir,),
+                cgroup=f"{self._cgroup}/{name}",
             )
         except _native.NativeError as failure:
             kind, detail = failure.args

@@ -87,7 +87,7 @@ class Supervisor:
         work = WorkDirs(str(Path(settings.data_dir, "work")))
         self._work = work
         self._drivers: Mapping[Kind, Driver] = drivers or {
-            Kind.PROCESS: ProcessDriver(work, settings.node, settings.limits),
+            Kind.PROCESS: ProcessDriver(work, settings.data_dir, settings.node, settings.limits),
             Kind.CONTAINER: ContainerDriver(
                 Engine(settings.engine, settings.node), settings.node, self._spawn
             ),
@@ -141,6 +141,8 @@ class Supervisor:
         ready = asyncio.Event()
         self._main = asyncio.create_task(self._serve(ready), name="workloads")
         await ready.wait()
+        for driver in self._drivers.values():
+            await driver.begin()
         for journalled in state.replicas:
             self._containers_seen |= journalled.assignment.spec.kind is Kind.CONTAINER
             replica, actions = recover(journalled, self._now())

@@ -54,6 +54,9 @@ class FakeDriver:
         self.said: str | None = None
         self.on_start: Callable[[Job], None] = lambda _: None
 
+    async def begin(self) -> None:
+        pass
+
     async def prepare(self, job: Job) -> None:
         if self.preparing is not None:
             await self.preparing.wait()

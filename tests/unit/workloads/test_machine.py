@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from swarmlet.model.workload import AssignmentState as State
 from swarmlet.model.workload import OnPartition, RestartPolicy
 from swarmlet.workloads import events as ev
-from swarmlet.workloads import machine
+from swarmlet.workloads import machine, restarts
 from swarmlet.workloads.endings import Exit
 from swarmlet.workloads.machine import IllegalTransitionError, recover, step
 from swarmlet.workloads.replica import RESERVE, Now, Phase, Replica
@@ -94,17 +94,17 @@ def test_pauses_double_up_to_a_bound_and_a_steady_run_begins_anew() -> None:
         delays += [action.delay for action in actions if isinstance(action, ev.SetTimer)]
         one, _ = drive(one, ev.RestartDue(-1), ev.Prepared(-1), ev.Started(-1))
     assert delays[:4] == [1.0, 2.0, 4.0, 8.0]
-    assert delays[-1] == machine.BACKOFF_MAX_S
+    assert delays[-1] == restarts.BACKOFF_MAX_S
     assert one.restarts == 12
-    steady = Now(boot=NOW.boot + machine.STEADY_S, ms=NOW.ms, jitter=0.5)
+    steady = Now(boot=NOW.boot + restarts.STEADY_S, ms=NOW.ms, jitter=0.5)
     _, timers = step(one, ev.Exited(one.attempt, Exit(code=1)), steady)
     assert [a.delay for a in timers if isinstance(a, ev.SetTimer)] == [1.0]
 
 
 def test_jitter_spreads_a_pause_by_a_quarter() -> None:
-    assert machine.backoff_s(3, 0.0) == 6.0
-    assert machine.backoff_s(3, 1.0) == 10.0
-    assert machine.backoff_s(10_000, 1.0) == machine.BACKOFF_MAX_S * 1.25
+    assert restarts.backoff_s(3, 0.0) == 6.0
+    assert restarts.backoff_s(3, 1.0) == 10.0
+    assert restarts.backoff_s(10_000, 1.0) == restarts.BACKOFF_MAX_S * 1.25
 
 
 def test_stopping_sends_term_waits_the_grace_and_kills() -> None:

@@ -14,8 +14,8 @@ from swarmlet.clock import SystemClock
 from swarmlet.errors import SwarmletError, error
 from swarmlet.model.workload import AssignmentState as State
 from swarmlet.model.workload import Kind, Observation, OnPartition, Resources, RestartPolicy
-from swarmlet.workloads import machine
 from swarmlet.workloads import reconcile as rc
+from swarmlet.workloads import restarts
 from swarmlet.workloads.committer import Committer
 from swarmlet.workloads.driver import Node
 from swarmlet.workloads.journal import Journal, JournalState
@@ -244,7 +244,7 @@ def test_a_fault_of_a_driver_fails_the_replica_and_nothing_else(
 
 
 def test_restarts_follow_the_policy_and_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "BACKOFF_BASE_S", 0.001)
+    monkeypatch.setattr(restarts, "BACKOFF_BASE_S", 0.001)
 
     async def act(scene: Scene) -> None:
         await scene.supervisor.apply(snapshot(assignment(restart=RestartPolicy.ON_FAILURE)))
