@@ -59,8 +59,11 @@ def _state(workload: WorkloadRecord, current: list[AssignmentRecord]) -> Workloa
     ended = sum(states[one] for one in TERMINAL)
     if workload.stopping and ended < len(current):
         return WorkloadState.STOPPING
+    if missing and workload.stopping:
+        return WorkloadState.STOPPED
     if missing:
-        return WorkloadState.STOPPED if workload.stopping else WorkloadState.PENDING
+        # Without a reason the scheduler has not looked yet: that takes a moment, and is no verdict.
+        return WorkloadState.PENDING if workload.pending_reason else WorkloadState.STARTING
     if ended == len(current):
         return WorkloadState.FAILED if states[AssignmentState.FAILED] else WorkloadState.SUCCEEDED
     return WorkloadState.STARTING if any(states[one] for one in _COMING) else WorkloadState.RUNNING
@@ -73,7 +76,7 @@ def _reason(
     nodes: Mapping[str, NodeRecord],
 ) -> str:
     if state is WorkloadState.PENDING:
-        return workload.pending_reason or "waiting for the scheduler"
+        return workload.pending_reason
     failed = next((record for record in current if record.state is AssignmentState.FAILED), None)
     if failed is not None:
         return f"replica {failed.replica} failed: {failed.reason}" if failed.reason else ""

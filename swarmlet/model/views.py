@@ -177,8 +177,8 @@ class NodeList(View, frozen=True, kw_only=True):
 class WorkloadState(enum.StrEnum):
     """Where a workload stands, told from its replicas."""
 
-    PENDING = "pending"  # at least one replica has no node
-    STARTING = "starting"  # every replica has a node, not all run yet
+    PENDING = "pending"  # at least one replica has no node, and the reason says why
+    STARTING = "starting"  # being placed or made ready, not all run yet
     RUNNING = "running"  # every replica runs, or ran to success with others still running
     STOPPING = "stopping"  # asked to end, not all ended
     SUCCEEDED = "succeeded"  # every replica ended with 0

@@ -27,14 +27,14 @@ def stands(*states: S | None, stopping: bool = False, pending: str = "", **given
 @pytest.mark.parametrize(
     ("states", "stopping", "state", "code"),
     [
-        ((None,), False, WorkloadState.PENDING, None),
-        ((S.LOST,), False, WorkloadState.PENDING, None),
-        ((S.STOPPED,), False, WorkloadState.PENDING, None),
+        ((None,), False, WorkloadState.STARTING, None),
+        ((S.LOST,), False, WorkloadState.STARTING, None),
+        ((S.STOPPED,), False, WorkloadState.STARTING, None),
         ((S.ASSIGNED,), False, WorkloadState.STARTING, None),
         ((S.PREPARING, S.RUNNING), False, WorkloadState.STARTING, None),
         ((S.RUNNING,), False, WorkloadState.RUNNING, None),
         ((S.RUNNING, S.SUCCEEDED), False, WorkloadState.RUNNING, None),
-        ((S.RUNNING, None), False, WorkloadState.PENDING, None),
+        ((S.RUNNING, None), False, WorkloadState.STARTING, None),
         ((S.SUCCEEDED,), False, WorkloadState.SUCCEEDED, 0),
         ((S.SUCCEEDED, S.FAILED), False, WorkloadState.FAILED, 7),
         ((S.RUNNING,), True, WorkloadState.STOPPING, None),
@@ -55,7 +55,8 @@ def test_a_failure_without_a_code_is_still_a_failure() -> None:
 
 
 def test_the_reason_is_the_most_telling_one() -> None:
-    assert stands(None, pending="no node fits").reason == "no node fits"
+    waiting = stands(None, pending="no node fits")
+    assert (waiting.state, waiting.reason) == (WorkloadState.PENDING, "no node fits")
     assert stands(S.RUNNING, S.FAILED, reason="exit code 3").reason == "replica 1 failed: exit code 3"
 
 
