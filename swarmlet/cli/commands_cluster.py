@@ -71,8 +71,10 @@ def add_start(parser: Parser) -> None:
 def start(args: argparse.Namespace, render: Renderer) -> Exit | int:
     """Run the coordinator in the foreground until it is asked to end."""
     from swarmlet.coordinator.service import run_coordinator  # noqa: PLC0415 - loads everything
+    from swarmlet.report import logs  # noqa: PLC0415 - only programs that go on log
 
     loaded = cluster_settings(args)
+    logs.configure("debug" if args.debug else loaded.config.log_level, loaded.config.log_format)
     for warning in loaded.warnings:
         render.warn(warning)
     return run_coordinator(loaded)
