@@ -182,21 +182,19 @@ def refuse(demand: Demand, site: Site) -> Refusal | None:
     return None
 
 
-def summarise(workload: str, refusals: dict[str, Refusal]) -> str:
-    """Return one sentence on why no node fits, like refusals together.
+def summarise(refusals: dict[str, Refusal]) -> str:
+    """Return in one sentence why no node fits, like refusals together.
 
     Args:
-        workload: Its name.
         refusals: By node name.
     """
     if not refusals:
-        return f"no node fits {workload}: the cluster has no node"
+        return "the cluster has no node"
     groups: dict[str, list[str]] = {}
     for node, refusal in sorted(refusals.items()):
         groups.setdefault(refusal.reason, []).append(node)
     parts = [f"{_names(nodes)}: {reason}" for reason, nodes in sorted(groups.items(), key=_largest_first)]
-    shown = "; ".join(parts[:4])
-    return f"no node fits {workload}: {shown}" + (f"; and {len(parts) - 4} more" if len(parts) > 4 else "")
+    return "; ".join(parts[:4]) + (f"; and {len(parts) - 4} more" if len(parts) > 4 else "")
 
 
 def _largest_first(group: tuple[str, list[str]]) -> tuple[int, str]:

@@ -248,7 +248,7 @@ class _Planner:
             views.append(_view(replica, self._moment.now_ms, pick, candidates.refused))
             record = latest.get(replica)
             if pick is None:
-                reasons.append(self._why(workload, record, step, candidates.refused))
+                reasons.append(self._why(record, step, candidates.refused))
                 continue
             if record is not None and step is Step.MOVE:
                 self._lose.append(record.assignment_id)
@@ -258,14 +258,8 @@ class _Planner:
         self._placements[workload.workload_id] = tuple(views)
         return reasons
 
-    def _why(
-        self,
-        workload: WorkloadRecord,
-        record: AssignmentRecord | None,
-        step: Step,
-        refused: dict[str, Refusal],
-    ) -> str:
-        reason = summarise(workload.spec.name, refused)
+    def _why(self, record: AssignmentRecord | None, step: Step, refused: dict[str, Refusal]) -> str:
+        reason = summarise(refused)
         node = self._node_of(record)
         if step is not Step.MOVE or node is None:
             return reason

@@ -75,6 +75,6 @@ def test_a_node_lends_its_limits_or_its_hardware_less_a_reserve(row, expected) -
 def test_like_refusals_are_told_together() -> None:
     refused = {f"n{number}": Refusal("cpu", "2 cores asked, 1 of 1 free") for number in range(5)}
     refused["x"] = Refusal("state", "it is down: no heartbeat")
-    assert summarise("w", refused) == (
-        "no node fits w: n0, n1 and 3 others: 2 cores asked, 1 of 1 free; x: it is down: no heartbeat"
+    assert summarise(refused) == (
+        "n0, n1 and 3 others: 2 cores asked, 1 of 1 free; x: it is down: no heartbeat"
     )

@@ -218,7 +218,9 @@ def _ask_as_nobody(path: str) -> bytes:
     pid = os.fork()
     if pid == 0:
         try:
-            os.chdir(Path(path).parent)  # walk in as root, connect as nobody: the folders above may be closed to them
+            os.chdir(
+                Path(path).parent
+            )  # walk in as root, connect as nobody: the folders above may be closed to them
             os.setresgid(65534, 65534, 65534)
             os.setresuid(65534, 65534, 65534)
             connection.connect(Path(path).name)
