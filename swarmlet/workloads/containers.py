@@ -237,7 +237,10 @@ class ContainerDriver:
                     failures = 0
                     await self._resync()
                     await self._read_events(reader)
-            except (EngineStreamError, SwarmletError) as failure:
+            except EngineStreamError as failure:
+                self._trouble = str(error("SWL-503", detail=str(failure)))
+                self._engine.lost()
+            except SwarmletError as failure:
                 self._trouble = str(failure)
             self._watching.clear()
             await asyncio.sleep(min(RETRY_MAX_S, 0.25 * 2.0**failures))

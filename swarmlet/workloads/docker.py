@@ -170,6 +170,12 @@ class Engine:
         version = self._client.api_version if self._client is not None else "1.30"
         return open_stream(self._path, f"/v{version}{target}")
 
+    def lost(self) -> None:
+        """The engine went away: the next call looks for it anew."""
+        client, self._client = self._client, None
+        if client is not None and self._threads is not None:
+            self._threads.submit(client.close)
+
     async def close(self) -> None:
         """Let go of the engine once the calls under way are over; whatever runs there runs on."""
         if self._puller is not None:
@@ -219,7 +225,7 @@ class Engine:
             return await self._in_thread(lambda: _mapped(work, client))
         except SwarmletError as failure:
             if failure.code == "SWL-503":
-                self._client = None  # the next call finds the socket anew
+                self.lost()
             raise
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:

@@ -118,9 +118,14 @@ for _phase, _row in TABLE.items():
     _row[ev.Relisted] = _phases(_phase)
 
 
-def take(assignment: Assignment, now: Now) -> Replica:
-    """Return the replica of a newly assigned piece of work; it must be on disk before anything is done."""
-    return Replica(assignment=assignment, since_ms=now.ms)
+def take(assignment: Assignment, now: Now, *, journal_is_new: bool = False) -> Replica:
+    """Return the replica of a newly assigned piece of work; it must be on disk before anything is done.
+
+    With a new journal the cluster may know more of it than this node: numbers of a lost journal were told.
+    Then numbers begin at cluster time in milliseconds, which no replica reaches by counting.
+    """
+    before = now.ms if journal_is_new else 0
+    return Replica(assignment=assignment, since_ms=now.ms, sequence=before, reserved=before + RESERVE)
 
 
 def step(replica: Replica, event: ev.Event, now: Now) -> Step:

@@ -375,7 +375,7 @@ class Supervisor:
                 logger.warning("the assignment %s was not taken: %s", key, reason)
 
     def _take(self, assignment: Assignment) -> None:
-        replica = take(assignment, self._now())
+        replica = take(assignment, self._now(), journal_is_new=self._generation == 0)
         self._replicas[replica.key] = replica
         self._containers_seen |= assignment.spec.kind is Kind.CONTAINER
         if assignment.stop:

@@ -459,6 +459,88 @@ def test_a_container_that_someone_removes_is_told(
     play(tmp_path, uid, act)
 
 
+class Cable:
+    """A unix socket that leads to the engine while it is plugged in."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def plug(self) -> None:
+        self._server = await asyncio.start_unix_server(self._carry, self.path)
+
+    async def pull(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for end in list(self._open):
+            end.transport.abort()
+        Path(self.path).unlink()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_unix_connection("/var/run/docker.sock")
+        self._open |= {writer, forth}
+        try:
+            await asyncio.gather(self._copy(reader, forth), self._copy(back, writer))
+        finally:
+            self._open -= {writer, forth}
+            for end in (writer, forth):
+                end.close()
+
+    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+            if sink.can_write_eof():
+                sink.write_eof()
+
+
+def test_an_end_while_the_engine_cannot_be_heard_is_told_afterwards(
+    tmp_path: Path, uid: str, image: str, engine: docker.APIClient
+) -> None:
+    async def run() -> None:
+        cable = Cable(tmp_path / "engine.sock")
+        await cable.plug()
+        async with workload_node(tmp_path / "data", uid=uid, engine=cable.path) as node:
+            await node.run(probe(image, "out", "up", "sleep", "forever"))
+            await node.until_said("up")
+            (found,) = listed(engine, uid)
+            await cable.pull()
+            await asyncio.to_thread(engine.kill, found["Id"], "SIGKILL")
+            await asyncio.to_thread(engine.wait, found["Id"], timeout=30)
+            await node.until(node.supervisor.trouble, "nothing was said of the engine")
+            assert node.seen() is not None
+            assert "SWL-503" in (node.supervisor.trouble() or "")
+            await cable.plug()
+            last = await node.until_state(State.FAILED)
+            assert last.exit_code == 137
+            await node.until(lambda: not listed(engine, uid), "the dead container is left")
+        await cable.pull()
+
+    asyncio.run(run())
+
+
+def test_after_a_boot_an_engine_that_comes_late_is_waited_for(
+    tmp_path: Path, uid: str, image: str, engine: docker.APIClient
+) -> None:
+    kill_an_agent(tmp_path, uid, probe(image, "sleep", "forever"))
+    (before,) = listed(engine, uid)
+
+    async def run() -> None:
+        cable = Cable(tmp_path / "engine.sock")
+        async with workload_node(tmp_path / "data", uid=uid, engine=cable.path) as node:
+            await node.until(node.supervisor.trouble, "nothing was said of the engine")
+            await cable.plug()
+            await node.until_state(State.RUNNING)
+            await node.until(lambda: not node.supervisor.trouble(), "the trouble stays")
+            (after,) = listed(engine, uid)
+            assert after["Id"] == before["Id"]
+        await cable.pull()
+
+    asyncio.run(run())
+
+
 def test_fifty_quick_containers_leave_nothing_behind(
     tmp_path: Path, uid: str, image: str, engine: docker.APIClient
 ) -> None:

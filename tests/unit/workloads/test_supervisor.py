@@ -447,6 +447,23 @@ def test_a_damaged_journal_starts_empty_says_so_and_leaves_containers_until_a_sn
     play(tmp_path, act)
 
 
+def test_after_losing_the_journal_numbers_go_on_beyond_what_was_told(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.supervisor.apply(snapshot(assignment()))
+        await scene.until_state(State.RUNNING)
+        (before,) = scene.supervisor.observations()
+        for slot in (tmp_path / "journal").iterdir():
+            slot.write_bytes(b"junk")
+        await scene.crash()
+        scene.supervisor._now_ms = lambda: 1_700_000_060_000
+        await scene.supervisor.apply(snapshot(assignment()))
+        await scene.until_state(State.RUNNING)
+        (after,) = scene.supervisor.observations()
+        assert after.sequence > before.sequence
+
+    play(tmp_path, act)
+
+
 def test_a_full_disk_starts_nothing_new_stops_what_it_must_and_recovers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
