@@ -151,8 +151,7 @@ class World:
             [str(BIN / "swarmlet"), *started, "--data-dir", str(self.directory / name), *words],
             f"{name}.log",
             host,
-            SWARM_NODE_NAME=name,
-            **{"SWARM_API_PORT": str(free_port()), **env},
+            **{"SWARM_NODE_NAME": name, "SWARM_API_PORT": str(free_port()), **env},
         )
 
     def node(self, name: str) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.integration.harness import World, eventually
@@ -101,15 +103,28 @@ def test_a_killed_agent_comes_back_by_its_identity_and_starts_its_work_again(clu
 def test_work_starts_after_a_reboot_without_any_coordinator(cluster: World) -> None:
     agent = cluster.device("pi-1", token=cluster.token())
     cluster.wait_state("pi-1", "ready")
-    mark = cluster.directory / "mark"
-    cluster.stratoswarm_ok("run", "--name", "offline", "--", "sh", "-c", f"echo x >> {mark}; sleep 600")
-    eventually(mark.exists, "the first start")
+    cluster.stratoswarm_ok("run", "--name", "offline", "--", "sleep", "600")
+    (first,) = eventually(lambda: sleepers(cluster), "the first start")
     assert cluster.coordinator is not None
     cluster.coordinator.kill()
     agent.kill()
-    first = mark.read_text().count("x")
+    eventually(lambda: not sleepers(cluster), "the death of the process with its agent")
     cluster.device("pi-1")
-    eventually(lambda: mark.read_text().count("x") > first, "the start without a coordinator")
+    (second,) = eventually(lambda: sleepers(cluster), "the start without a coordinator")
+    assert second != first
+
+
+def sleepers(cluster: World) -> list[int]:
+    """Return the processes that run in the private directories of this world's assignments."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and entry.joinpath("cwd").readlink().is_relative_to(cluster.directory):
+                words = entry.joinpath("cmdline").read_bytes().split(b"\0")
+                found += [int(entry.name)] if words[0] == b"sleep" else []
+        except OSError:
+            continue
+    return found
 
 
 def test_a_removed_node_is_refused_at_once(cluster: World) -> None:
@@ -130,7 +145,9 @@ def test_leaving_tells_the_cluster_and_forgets_the_identity(cluster: World) -> N
     assert done.returncode == 0, done.stderr
     assert eventually(lambda: agent.process.poll() is not None, "the agent ending")
     assert (cluster.node("pi-1") or {"state": "left"})["state"] in {"left", "revoked"}
-    assert cluster.swarmlet("run", "--data-dir", place).returncode == 1
+    again = cluster.swarmlet("run", "--data-dir", place)
+    assert again.returncode == 2
+    assert "SWL-112" in again.stderr
 
 
 def test_two_devices_of_one_name_both_get_in(cluster: World) -> None:
