@@ -16,7 +16,7 @@ from swarmlet.link.engine import Link
 from swarmlet.model.health import Health
 from swarmlet.report.health import HealthBoard, HealthView
 from swarmlet.report.metrics import Exposition, Snapshot
-from swarmlet.report.readings import Sample
+from swarmlet.report.readings import Sample, written
 from swarmlet.report.requests import Request, Response, Route, json_response
 
 
@@ -116,7 +116,7 @@ class Views:
             clock_skew_s=standing.skew_s,
             temperature_c=sample.temperature_c,
             disk_free=sample.disk_free,
-            disk_written=sample.disk_written,
+            disk_written=written(),
             resident_memory=sample.resident if known else None,
             health=int(parts.board.overall()),
         )

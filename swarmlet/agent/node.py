@@ -163,9 +163,9 @@ class Node:
         after = cr.updated(self.credentials, name, settings)
         self._unsaved |= after is not self.credentials
         self.credentials = after
-        _log.info("connected", extra={"node": name, "coordinator": self._standing.coordinator})
         if self._ready is not None:
             self._ready(name)
+        _log.info("connected", extra={"node": name, "coordinator": self._standing.coordinator})
 
     async def request_renewal(self) -> bytes:
         """Make a new key (C4) and return its request."""

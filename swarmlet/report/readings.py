@@ -42,7 +42,6 @@ class Sample(NamedTuple):
     disk_total: int | None = None
     throttled: int = 0
     resident: int = 0
-    disk_written: int | None = None
 
 
 class Verdict(NamedTuple):
@@ -134,7 +133,6 @@ class Sensors:
             disk_total=size,
             throttled=(_number(_THROTTLE_FILE, 16) or 0) if self._has_throttle else 0,
             resident=psutil.Process().memory_info().rss,
-            disk_written=_written(),
         )
 
     def _disk(self) -> tuple[int | None, int | None]:
@@ -155,7 +153,8 @@ def _temperature() -> float | None:
     return warmest({name: [entry.current for entry in entries] for name, entries in found.items()})
 
 
-def _written() -> int | None:
+def written() -> int | None:
+    """Return the bytes this process has caused to be written to disk, or ``None`` where that is not told."""
     try:
         with open("/proc/self/io", "rb") as file:  # noqa: PTH123 - read every few seconds on small devices
             for line in file:
