@@ -20,10 +20,13 @@ from swarmlet.config import cluster_keys
 from swarmlet.config.show import taken_flags
 from swarmlet.errors import Exit, error
 from swarmlet.model import places
+from swarmlet.model.membership import NodeState
 from swarmlet.model.requests import MintRequest
 from swarmlet.model.views import AuditList, ClusterView, MintedView
 
 _JOIN_LINE_LIVES_S = 3600
+_NODE_TIMEOUT_S = 10.0
+_UP = "the cluster is up:"
 
 
 def socket_path(args: argparse.Namespace) -> str:
@@ -150,6 +153,8 @@ def add_up(parser: Parser) -> None:
     parser.add_argument(
         "--detach", "-d", action="store_true", help="go on in the background; end it with  down"
     )
+    # For  --detach  itself: the process in the background writes to a file, where no token may be (T11).
+    parser.add_argument("--no-invitation", action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(run=up_command)
 
 
@@ -172,7 +177,8 @@ def up_command(args: argparse.Namespace, render: Renderer) -> Exit | int:
         pid_file.write()
         if not args.no_node:
             children.append(up.Child(_node_plan(config.data_dir, cluster, admin)))
-        _announce(cluster, admin, render, invite=founded)
+            _await_node(children[-1], admin, render)
+        _announce(cluster, admin, render, invite=founded and not args.no_invitation)
         return up.keep_running(children, render)
     except BaseException:
         for child in reversed(children):
@@ -207,6 +213,16 @@ def _node_plan(directory: str, cluster: ClusterView, admin: Admin) -> up.Plan:
     return up.Plan("node", words, secret=token)
 
 
+def _await_node(child: up.Child, admin: Admin, render: Renderer) -> None:
+    """Give the local node a moment to be ready, so that the next command finds it."""
+    until = time.monotonic() + _NODE_TIMEOUT_S
+    while child.process.poll() is None and time.monotonic() < until:
+        if admin.get(ClusterView, "/v1/cluster").nodes.get(NodeState.READY):
+            return
+        time.sleep(0.03)
+    render.warn("the local node is not ready yet; the cluster goes on without it")
+
+
 def _mint(admin: Admin, *, expires_s: int, allow: tuple[str, ...] = ()) -> tuple[str, MintedView]:
     from swarmlet._native import TokenSeed  # noqa: PLC0415 - only where a token is made
 
@@ -217,9 +233,7 @@ def _mint(admin: Admin, *, expires_s: int, allow: tuple[str, ...] = ()) -> tuple
 
 
 def _announce(cluster: ClusterView, admin: Admin, render: Renderer, *, invite: bool) -> None:
-    render.say(
-        f"the cluster is up: {cluster.name}, {cluster.endpoints[0]}, key {cluster.fingerprint[:23]}..."
-    )
+    render.say(f"{_UP} {cluster.name}, {cluster.endpoints[0]}, key {cluster.fingerprint[:23]}...")
     for note in cluster.notes:
         render.warn(note)
     if invite:
@@ -236,10 +250,12 @@ def _detach(directory: str, render: Renderer) -> Exit:
     """Start ``up`` again as a process of its own session and wait until it says the cluster is up."""
     os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103
     log = f"{directory}/up.log"
+    founded = not os.path.exists(f"{directory}/{places.DATABASE}")  # noqa: PTH110
     words = [word for word in sys.argv[1:] if word not in {"--detach", "-d"}]
-    with open(log, "wb") as file:  # noqa: PTH123
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "wb") as file:
         child = subprocess.Popen(
-            up.program("cluster", *words),
+            up.program("cluster", *words, "--no-invitation"),
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -248,9 +264,11 @@ def _detach(directory: str, render: Renderer) -> Exit:
     until = time.monotonic() + up.START_TIMEOUT_S
     while time.monotonic() < until:
         said = Path(log).read_text(errors="replace")
-        if "next: stratoswarm nodes ls" in said:
-            render.say(said.rstrip())
-            render.say(f"it goes on in the background (process {child.pid}, log {log}); end it:  down")
+        if _UP in said:
+            admin = Admin(_socket_of(directory))
+            _announce(admin.get(ClusterView, "/v1/cluster"), admin, render, invite=founded)
+            render.say(f"it goes on in the background (process {child.pid}, log {log})")
+            render.say("to end it: stratoswarm down")
             return Exit.DONE
         code = child.poll()
         if code is not None:
