@@ -28,7 +28,7 @@ fi
 
 native=$( { find native Cargo.toml Cargo.lock pyproject.toml -type f -print0 | sort -z | xargs -0 sha256sum; } | sha256sum)
 if [ "$(cat .venv/native.stamp 2>/dev/null)" != "$native" ]; then
-  export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}" PIP_CONSTRAINT="$PWD/requirements.lock"
+  export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}" PIP_CONSTRAINT="$PWD/requirements.lock" PIP_QUIET=1
   .venv/bin/maturin develop --quiet --extras coordinator,gpu ${SWARMLET_PROFILE:+--profile "$SWARMLET_PROFILE"}
   printf '%s' "$native" >.venv/native.stamp
 fi
