@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from swarmlet.coordinator.filters import Capacity, Demand, Refusal, Site, Usage, capacity_of, refuse
+from swarmlet.coordinator.filters import Demand, Refusal, Site, Usage, refuse
 from swarmlet.coordinator.picture import Picture
-from swarmlet.coordinator.scoring import Score, score
+from swarmlet.coordinator.scoring import worth
 from swarmlet.model.health import Health, Reading
 from swarmlet.model.membership import NodeState
 
@@ -26,7 +26,7 @@ class Row(NamedTuple):
     rank: float
     name: str
     node_uid: str
-    score: Score
+    parts: tuple[float, ...]
 
 
 class Pick(NamedTuple):
@@ -53,7 +53,6 @@ class Candidates:
         self._readings = readings
         self._usage = usage
         self._same = Counter(taken)
-        self._capacities: dict[str, Capacity] = {}
         self.refused: dict[str, Refusal] = {}
         present = (node_uid for node_uid, node in picture.nodes.items() if node.state not in _PAST)
         rows = (self._judge(node_uid) for node_uid in present)
@@ -81,17 +80,17 @@ class Candidates:
     def _judge(self, node_uid: str) -> Row | None:
         """Return the node's place in the heap, or note why it is refused."""
         node = self._picture.nodes[node_uid]
-        capacity = self._capacities.get(node_uid)
-        if capacity is None:
-            capacity = self._capacities[node_uid] = capacity_of(node)
-        health = self._picture.health.get(node_uid, Health.OK)
-        site = Site(node, health, capacity, self._usage_of(node_uid))
+        usage = self._usage_of(node_uid)
+        site = Site(
+            node, self._picture.health.get(node_uid, Health.OK), self._picture.capacity(node_uid), usage
+        )
         refusal = refuse(self._demand, site)
         if refusal is not None:
             self.refused[node.name] = refusal
             return None
-        worth = score(site, self._demand.spec.resources, self._same[node_uid], self._readings.get(node_uid))
-        return Row(-worth.total, node.name, node_uid, worth)
+        asked = self._demand.spec.resources
+        parts = worth(site, asked, self._same[node_uid], self._readings.get(node_uid))
+        return Row(-sum(parts), node.name, node_uid, parts)
 
     def _usage_of(self, node_uid: str) -> Usage:
         return self._usage.get(node_uid) or self._picture.usage(node_uid)

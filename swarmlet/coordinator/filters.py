@@ -176,8 +176,7 @@ FILTERS: tuple[tuple[str, Filter], ...] = (
 def refuse(demand: Demand, site: Site) -> Refusal | None:
     """Return the first reason why ``site`` cannot take a replica of ``demand``, or ``None`` when it can."""
     for name, judge in FILTERS:
-        reason = judge(demand, site)
-        if reason is not None:
+        if (reason := judge(demand, site)) is not None:
             return Refusal(name, reason)
     return None
 

@@ -8,12 +8,15 @@ meanwhile does not interrupt it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from swarmlet.coordinator.picture import Picture
 from swarmlet.coordinator.store.api import Result, Store
 from swarmlet.coordinator.store.commands import AnyCommand
-from swarmlet.errors import SwarmletError
+from swarmlet.errors import SwarmletError, error
+
+logger = logging.getLogger(__name__)
 
 #: Told the command and what it changed.
 Listener = Callable[[AnyCommand, Result], None]
@@ -56,16 +59,19 @@ class Ledger:
         return outcome
 
     async def _carry(self, command: AnyCommand) -> Result | SwarmletError:
-        """Apply and follow; a refusal is a value here, because an exception would end the task group."""
+        """Apply and follow; a failure is a value here, because an exception would end the task group."""
         try:
             result = await self._store.apply(command)
+            if result.denied:
+                self._tell(self._denied, command, result)
+            if result.changed:
+                await self._follow(result)
+                self._tell(self._changed, command, result)
         except SwarmletError as refusal:
             return refusal
-        if result.denied:
-            self._tell(self._denied, command, result)
-        if result.changed:
-            await self._follow(result)
-            self._tell(self._changed, command, result)
+        except Exception as bug:
+            logger.exception("a command failed", extra={"command": type(command).__name__})
+            return error("SWL-799", detail=f"{type(command).__name__}: {type(bug).__name__}")
         return result
 
     async def _follow(self, result: Result) -> None:

@@ -230,10 +230,16 @@ class Members:
             if peer is not None and peer.certificate is not None and peer.certificate.serial in denied:
                 peer.end(reason)
         self._wire.deny([bytes.fromhex(serial) for serial in result.denied])
-        if not isinstance(command, ConfirmCertificate):
-            for node_uid in result.nodes:
-                self._registry.removed(node_uid, self._clock.boot())
-                self._wire.forget(node_bytes(node_uid))
+        for node_uid in self._removed_by(command, result, denied):
+            self._registry.removed(node_uid, self._clock.boot())
+            self._wire.forget(node_bytes(node_uid))
+
+    def _removed_by(self, command: AnyCommand, result: Result, denied: set[str]) -> list[str]:
+        """Return the nodes that lost the certificate they had, as the picture still knows it."""
+        if isinstance(command, ConfirmCertificate):
+            return []
+        known = ((node_uid, self._picture.nodes.get(node_uid)) for node_uid in result.nodes)
+        return [uid for uid, row in known if row is not None and plain_serial(row.serial) in denied]
 
     def _changed(self, _command: AnyCommand, result: Result) -> None:
         for node_uid in result.generations:

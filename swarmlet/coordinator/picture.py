@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from swarmlet.coordinator.filters import Usage
+from swarmlet.coordinator.filters import Capacity, Usage, capacity_of
 from swarmlet.model.health import Health
 from swarmlet.model.records import AssignmentRecord, ClusterRecord, NodeRecord, WorkloadRecord
 from swarmlet.model.workload import TERMINAL, Resources
@@ -34,6 +34,7 @@ class Picture:
         self._of_workload: dict[str, dict[str, AssignmentRecord]] = {}
         self._live_on: dict[str, dict[str, AssignmentRecord]] = {}
         self._usage: dict[str, Usage] = {}
+        self._capacity: dict[str, Capacity] = {}
         self._waiting: set[str] = set()
         self._attention: set[str] = set()
 
@@ -58,6 +59,7 @@ class Picture:
         if self.nodes.get(node.node_uid) == node:
             return
         self.nodes[node.node_uid] = node
+        self._capacity[node.node_uid] = capacity_of(node)
         self._attention.update(record.workload_id for record in self.live_on(node.node_uid))
         self._attention |= self._waiting
 
@@ -144,6 +146,10 @@ class Picture:
     def usage(self, node_uid: str) -> Usage:
         """Return what the live assignments on a node asked for, together."""
         return self._usage.get(node_uid, _NONE)
+
+    def capacity(self, node_uid: str) -> Capacity:
+        """Return what a known node lends."""
+        return self._capacity[node_uid]
 
     def of_workload(self, workload_id: str) -> list[AssignmentRecord]:
         """Return every assignment of a workload by replica, newest epoch first."""

@@ -26,6 +26,8 @@ DEBOUNCE_S = 0.001
 #: Seconds until a plan that could not be applied is made again; doubles with each failure in a row.
 RETRY_S = 0.1
 RETRY_MOST_S = 5.0
+#: How often a node is judged for a workload in one plan, at most: some 10 us each.
+JUDGEMENTS = 20_000
 #: Workloads whose last decisions are kept for whoever asks.
 _EXPLAINED = 1000
 
@@ -71,7 +73,12 @@ class Planning:
             await self._sleep(wait_s)
             await asyncio.sleep(DEBOUNCE_S)
             self._wanted.clear()
-            wait_s, failed = await self._once()
+            try:
+                wait_s, failed = await self._once()
+            except Exception:
+                # The rest of the cluster's work goes on; what went wrong is tried again, ever more rarely.
+                logger.exception("a plan failed")
+                wait_s, failed = None, True
             failures = failures + 1 if failed else 0
             if failed:
                 wait_s = min(RETRY_S * 2 ** (failures - 1), RETRY_MOST_S)
@@ -91,9 +98,10 @@ class Planning:
         suspension = self._registry.suspended(now)
         self._notice(suspension)
         settles_s = None if suspension is None else suspension.wake_s
-        attention = self._picture.take_attention() | self._later
+        attention = self._slice(self._picture.take_attention() | self._later)
         if not attention:
             return settles_s, False
+        self._later = attention  # whatever happens now, these are looked at again
         moment = Moment(
             now_ms=self._clock.wall_ms(),
             gone_s=self._registry.gone_s(now),
@@ -104,10 +112,20 @@ class Planning:
         )
         decided = plan(self._picture, attention, moment)
         if not await self._apply(decided) and not await self._apply_each(attention, moment):
-            self._later = attention
             return None, True
         self._later = attention if decided.wake_s is not None else frozenset()
         return min(filter(None, (decided.wake_s, settles_s)), default=None), False
+
+    def _slice(self, attention: frozenset[str]) -> frozenset[str]:
+        """Return as many workloads, oldest first, as can be decided without holding up the event loop."""
+        most = max(1, JUDGEMENTS // max(1, len(self._picture.nodes)))
+        if len(attention) <= most:
+            return attention
+        known = [self._picture.workloads[one] for one in attention if one in self._picture.workloads]
+        known.sort(key=lambda row: (row.created_ms, row.workload_id))
+        self._picture.look_again(row.workload_id for row in known[most:])
+        self.wake()
+        return frozenset(row.workload_id for row in known[:most])
 
     async def _apply(self, decided: Plan) -> bool:
         self._remember(decided.placements)

@@ -25,6 +25,7 @@ from typing import NamedTuple
 from swarmlet.coordinator.candidates import Candidates, Pick
 from swarmlet.coordinator.filters import Refusal, Usage, demand_of, summarise
 from swarmlet.coordinator.picture import Picture, is_live
+from swarmlet.coordinator.scoring import shown
 from swarmlet.coordinator.store.commands import Place
 from swarmlet.model.health import Reading
 from swarmlet.model.membership import Availability, NodeState
@@ -293,5 +294,6 @@ def _view(replica: int, now_ms: int, pick: Pick | None, refused: dict[str, Refus
     rows = [RefusalView(node, one.filter, one.reason) for node, one in sorted(refused.items())[:_SHOWN]]
     if pick is None:
         return PlacementView(replica, now_ms, None, (), tuple(rows))
-    scores = tuple(ScoreView(row.name, row.score.total, row.score.parts) for row in pick.table)
+    judged = [(row.name, shown(row.parts)) for row in pick.table]
+    scores = tuple(ScoreView(name, score.total, score.parts) for name, score in judged)
     return PlacementView(replica, now_ms, pick.name, scores, tuple(rows))

@@ -25,8 +25,11 @@ class Score(NamedTuple):
     parts: dict[str, float]
 
 
-def score(site: Site, asked: Resources, same: int, reading: Reading | None) -> Score:
-    """Judge one node for one replica.
+_NAMES = ("free cpu", "free memory", "idle", "few replicas", "spread", "healthy")
+
+
+def worth(site: Site, asked: Resources, same: int, reading: Reading | None) -> tuple[float, ...]:
+    """Judge one node for one replica, in parts.
 
     Args:
         site: The node, with what is assigned to it already.
@@ -34,15 +37,20 @@ def score(site: Site, asked: Resources, same: int, reading: Reading | None) -> S
         same: How many live replicas of the same workload it has.
         reading: Its last heartbeat, if any.
     """
-    parts = {
-        "free cpu": _share(site.capacity.cpu, site.usage.cpu + (asked.cpu or 0)),
-        "free memory": _share(site.capacity.memory_mb, site.usage.memory_mb + (asked.memory_mb or 0)),
-        "idle": _UNKNOWN if reading is None else 1 - min(reading.cpu_permille, 1000) / 1000,
-        "few replicas": 1 / (1 + site.usage.replicas),
-        "spread": SPREAD_WEIGHT / (1 + same),
-        "healthy": 0.0 if site.health is Health.DEGRADED else 1.0,
-    }
-    rounded = {name: round(value, 3) for name, value in parts.items()}
+    capacity, usage = site.capacity, site.usage
+    return (
+        _share(capacity.cpu, usage.cpu + (asked.cpu or 0)),
+        _share(capacity.memory_mb, usage.memory_mb + (asked.memory_mb or 0)),
+        _UNKNOWN if reading is None else 1 - min(reading.cpu_permille, 1000) / 1000,
+        1 / (1 + usage.replicas),
+        SPREAD_WEIGHT / (1 + same),
+        0.0 if site.health is Health.DEGRADED else 1.0,
+    )
+
+
+def shown(parts: tuple[float, ...]) -> Score:
+    """Return a judgement as it is shown: by name, rounded, the total that of the rounded parts."""
+    rounded = {name: round(value, 3) for name, value in zip(_NAMES, parts, strict=True)}
     return Score(round(sum(rounded.values()), 3), rounded)
 
 

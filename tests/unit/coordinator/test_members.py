@@ -110,7 +110,8 @@ class Cluster:
 
 def greeting(**given) -> m.Hello:
     return m.Hello(**{
-        "protocol": 1, "version": "0.1.0", "boot_id": "boot", "name": "pi", "profile": profile("pi"), "generation": 0,
+        "protocol": 1, "version": "0.1.0", "boot_id": "boot", "name": "pi", "profile": profile("pi"),
+        "generation": 0,
         **given,
     })  # fmt: skip
 
