@@ -220,13 +220,18 @@ def trouble_of(end: End, address: str) -> SwarmletError:
     if end.outcome is Outcome.REVOKED:
         return error("SWL-207")
     detail = end.detail or end.reason
-    if end.reason in {"lease-lapsed", "shutdown", "refused"}:
-        return error("SWL-200", address=address, detail=_WORDS.get(end.reason, detail))
+    if end.reason in _WORDS:
+        return error("SWL-200", address=address, detail=_WORDS[end.reason])
+    if end.reason == "refused":
+        return error("SWL-200", address=address, detail=f"it refused this node for now ({detail})")
     failure = failure_of(Closed(end.reason, detail), address, asked=False)
     return error(failure.code, **failure.fields)
 
 
+#: How an established session ended, where the link's own words are for one that never was.
 _WORDS = {
     "lease-lapsed": "heartbeats went unanswered",
     "shutdown": "the coordinator is shutting down",
+    "closed": "it closed the connection",
+    "reset": "it cut the connection",
 }

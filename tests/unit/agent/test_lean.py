@@ -1,0 +1,48 @@
+"""What an agent does not load: every megabyte counts on a small device."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    "ssl",
+    "_hashlib",
+    "docker",
+    "psutil",
+    "prometheus_client",
+    "h11",
+    "cryptography",
+    "aiohttp",
+    "rich",
+    "yaml",
+)
+
+
+def loaded(code: str) -> set[str]:
+    probe = f"{code}\nimport sys\nprint(' '.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["swarmlet.agent.app", "swarmlet.agent.leaving", "swarmlet.agent.joining"])
+def test_starting_an_agent_loads_nothing_heavy(module):
+    assert not loaded(f"import {module}") & set(HEAVY)
+
+
+def test_a_member_does_not_load_what_only_a_join_needs():
+    found = loaded("import swarmlet.agent.app")
+    assert "swarmlet.join.machine" not in found
+    assert "swarmlet.agent.joining" not in found
+
+
+def test_whoever_needs_openssl_later_gets_it():
+    assert "ssl" in loaded("import swarmlet.agent.app, ssl; ssl.create_default_context()")
+
+
+def test_the_event_loop_works_without_it():
+    loaded("import swarmlet.agent.app, asyncio; asyncio.run(asyncio.sleep(0))")
