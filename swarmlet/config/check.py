@@ -13,6 +13,7 @@ _NOT_YET = (
     "SWARM_LOG_EXPORT=cluster has no effect yet: log lines stay on this device, where docker logs or "
     "journalctl shows them"
 )
+_TLS_STAYS = "SWARM_TLS_ENABLED=false changes nothing: it is accepted for loopback, and the connection is TLS even there"
 
 
 def port_clashes(values: Mapping[str, object], first: str, second: str, prefix: str) -> tuple[Problem, ...]:
@@ -66,6 +67,9 @@ def default_data_dir(program: str, place: Place) -> str:
 
 def later(values: Mapping[str, object]) -> tuple[str, ...]:
     """Return a warning for each value that is accepted and has no effect yet."""
+    warnings = []
     if values.get("log_export") == "cluster":
-        return (_NOT_YET,)
-    return ()
+        warnings.append(_NOT_YET)
+    if values.get("tls_enabled") is False:
+        warnings.append(_TLS_STAYS)
+    return tuple(warnings)

@@ -173,7 +173,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "tls_enabled", parse.truth(), "true",
         "whether the connection to the cluster is TLS 1.3",
-        "leave it on. It can be false only for a coordinator on this very machine, for development",
+        "leave it on. false is accepted for a coordinator on this very machine alone, and even there the "
+        "connection is TLS all the same: a join is bound to it, and there is no mode without it",
         related="refused for any SWARM_CLUSTER that is not loopback",
     ),
     Key(

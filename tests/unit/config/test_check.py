@@ -67,3 +67,9 @@ def test_what_has_no_effect_yet_says_so():
     assert later({"log_export": "none"}) == ()
     (warning,) = later({"log_export": "cluster"})
     assert "has no effect yet" in warning
+
+
+def test_turning_tls_off_is_answered_with_what_really_happens() -> None:
+    (warning,) = later({"tls_enabled": False})
+    assert "TLS even there" in warning
+    assert later({"tls_enabled": True, "log_export": "none"}) == ()
