@@ -13,7 +13,10 @@ _NOT_YET = (
     "SWARM_LOG_EXPORT=cluster has no effect yet: log lines stay on this device, where docker logs or "
     "journalctl shows them"
 )
-_TLS_STAYS = "SWARM_TLS_ENABLED=false changes nothing: it is accepted for loopback, and the connection is TLS even there"
+_TLS_STAYS = (
+    "SWARM_TLS_ENABLED=false changes nothing: it is accepted for loopback, and even there "
+    "the connection is TLS"
+)
 
 
 def port_clashes(values: Mapping[str, object], first: str, second: str, prefix: str) -> tuple[Problem, ...]:

@@ -2,10 +2,13 @@
 
 A control frame carries one msgpack map with the tag ``t``. Unknown fields are ignored, so a newer peer may
 say more; an unknown tag is answered with :class:`Problem`. Depth, counts and lengths were checked by the
-native extension before a byte reaches this file (D3). ``docs/protocol.md`` gives the bytes.
+native extension before a byte reaches this file (D3). ``docs/protocol.md`` gives the bytes. At the level debug
+every message is logged by its kind; never its content, which may be somebody's secret.
 """
 
 from __future__ import annotations
+
+import logging
 
 import msgspec
 
@@ -235,12 +238,15 @@ AnyMessage = (
     | Problem
 )
 
+_log = logging.getLogger(__name__)
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
 
 
 def encode(message: AnyMessage) -> bytes:
     """Return the payload of a control frame for ``message``."""
+    if _log.isEnabledFor(logging.DEBUG):
+        _log.debug("message out", extra={"kind": type(message).__name__})
     return _encoder.encode(message)
 
 
@@ -251,4 +257,7 @@ def decode(payload: bytes) -> AnyMessage:
         msgspec.DecodeError: The payload is not msgpack.
         msgspec.ValidationError: The tag is unknown or a field has the wrong type.
     """
-    return _decoder.decode(payload)
+    message = _decoder.decode(payload)
+    if _log.isEnabledFor(logging.DEBUG):
+        _log.debug("message in", extra={"kind": type(message).__name__, "bytes": len(payload)})
+    return message

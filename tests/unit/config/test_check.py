@@ -71,5 +71,5 @@ def test_what_has_no_effect_yet_says_so():
 
 def test_turning_tls_off_is_answered_with_what_really_happens() -> None:
     (warning,) = later({"tls_enabled": False})
-    assert "TLS even there" in warning
+    assert "the connection is TLS" in warning
     assert later({"tls_enabled": True, "log_export": "none"}) == ()
