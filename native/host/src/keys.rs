@@ -6,61 +6,66 @@
 use std::fmt;
 use std::path::Path;
 
-use ed25519_dalek::Signer;
+use ed25519_dalek::{Signer, SigningKey as SecretKey};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::csr;
 use crate::error::{HostError, Kind};
+use crate::secret::scrubbed;
 use crate::slots::{self, Reading};
 
 /// PKCS#8 version 1 around a 32-byte Ed25519 seed, RFC 8410 section 7.
 const PKCS8_PREFIX: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
-const PKCS8_LENGTH: usize = PKCS8_PREFIX.len() + 32;
 
 /// Names the content of a token key file.
 const TOKEN_KEY_MAGIC: [u8; 8] = *b"SWLTOKKY";
 
 /// An Ed25519 key pair.
+///
+/// The private half stays where it was made on the heap and is zeroed there; signing makes a passing copy on a
+/// stack that is overwritten.
 pub struct KeyPair {
-    key: ed25519_dalek::SigningKey,
+    seed: Box<Zeroizing<[u8; 32]>>,
     pkcs8: Zeroizing<Vec<u8>>,
+    public_key: [u8; 32],
 }
 
 impl KeyPair {
     /// Makes a new key pair from the system's random source.
     pub fn generate() -> Result<Self, HostError> {
-        let mut seed = Zeroizing::new([0_u8; 32]);
+        let mut seed = Box::new(Zeroizing::new([0_u8; 32]));
         getrandom::getrandom(seed.as_mut_slice()).map_err(|cause| {
             HostError::new(Kind::RandomUnavailable, format!("no random bytes: {cause}"))
         })?;
-        Ok(Self::from_seed(&seed))
+        Ok(Self::new(seed))
     }
 
     /// Reads the PKCS#8 form that [`KeyPair::pkcs8`] gives; `None` for any other bytes.
     pub fn from_pkcs8(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != PKCS8_LENGTH {
-            return None;
-        }
-        let seed: &[u8; 32] = bytes.strip_prefix(&PKCS8_PREFIX)?.try_into().ok()?;
-        Some(Self::from_seed(seed))
+        let found: &[u8; 32] = bytes.strip_prefix(&PKCS8_PREFIX)?.try_into().ok()?;
+        let mut seed = Box::new(Zeroizing::new([0_u8; 32]));
+        seed.copy_from_slice(found);
+        Some(Self::new(seed))
     }
 
-    fn from_seed(seed: &[u8; 32]) -> Self {
-        let mut pkcs8 = Zeroizing::new(Vec::with_capacity(PKCS8_LENGTH));
+    fn new(seed: Box<Zeroizing<[u8; 32]>>) -> Self {
+        let mut pkcs8 = Zeroizing::new(Vec::with_capacity(PKCS8_PREFIX.len() + seed.len()));
         pkcs8.extend_from_slice(&PKCS8_PREFIX);
-        pkcs8.extend_from_slice(seed);
+        pkcs8.extend_from_slice(seed.as_slice());
+        let public_key = scrubbed(|| SecretKey::from_bytes(&seed).verifying_key().to_bytes());
         Self {
-            key: ed25519_dalek::SigningKey::from_bytes(seed),
+            seed,
             pkcs8,
+            public_key,
         }
     }
 
     /// The public half.
     pub fn public_key(&self) -> [u8; 32] {
-        self.key.verifying_key().to_bytes()
+        self.public_key
     }
 
     /// The private half as PKCS#8 version 1, for rustls; never to be handed to Python.
@@ -70,12 +75,12 @@ impl KeyPair {
 
     /// Signs `message`.
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.key.sign(message).to_bytes()
+        scrubbed(|| SecretKey::from_bytes(&self.seed).sign(message).to_bytes())
     }
 
     /// Returns a DER certification request (RFC 2986) for this key, with `common_name` for people to read.
     pub fn csr(&self, common_name: &str) -> Vec<u8> {
-        csr::request(common_name, &self.public_key(), |info| self.sign(info))
+        csr::request(common_name, &self.public_key, |info| self.sign(info))
     }
 }
 
@@ -152,7 +157,7 @@ impl SigningKey {
 
     /// Returns `claims || signature`; the signature covers the domain prefix and the claims.
     pub fn sign_claims(&self, claims: &[u8]) -> Vec<u8> {
-        swarmlet_core::token::sign_claims(self.pair.key.as_bytes(), claims)
+        scrubbed(|| swarmlet_core::token::sign_claims(&self.pair.seed, claims))
     }
 }
 

@@ -23,6 +23,7 @@ mod process;
 mod reaper;
 mod registry;
 mod seccomp;
+mod secret;
 mod session;
 pub mod slots;
 mod spawn;

@@ -15,11 +15,14 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::error::{HostError, Kind};
+use crate::secret::scrubbed;
 use crate::sys;
 
 const VERSION: u16 = 1;
 const HEADER: usize = 8 + 2 + 8 + 4;
 const CHECKSUM: usize = 32;
+/// Room beyond a file's length, so that reading it never moves what was read to a larger buffer.
+const SPARE: usize = 64;
 /// Far above any identity or journal; it bounds what a damaged length can make us read.
 pub const PAYLOAD_MAX: usize = 16 * 1024 * 1024;
 
@@ -245,7 +248,7 @@ pub(crate) fn encode(magic: &[u8; 8], generation: u64, payload: &[u8]) -> Payloa
     out.extend_from_slice(&generation.to_be_bytes());
     out.extend_from_slice(&(payload.len() as u32).to_be_bytes());
     out.extend_from_slice(payload);
-    let checksum = Sha256::digest(out.as_slice());
+    let checksum = scrubbed(|| Sha256::digest(out.as_slice()));
     out.extend_from_slice(&checksum);
     out
 }
@@ -253,7 +256,7 @@ pub(crate) fn encode(magic: &[u8; 8], generation: u64, payload: &[u8]) -> Payloa
 /// Returns generation and payload of a whole slot's bytes.
 fn decode<'a>(magic: &[u8; 8], content: &'a [u8]) -> Option<(u64, &'a [u8])> {
     let (body, checksum) = content.split_at_checked(content.len().checked_sub(CHECKSUM)?)?;
-    if Sha256::digest(body).as_slice() != checksum {
+    if scrubbed(|| Sha256::digest(body)).as_slice() != checksum {
         return None;
     }
     let rest = body
@@ -287,7 +290,7 @@ pub(crate) fn read(path: &Path, magic: &[u8; 8]) -> io::Result<Reading> {
     if !facts.is_file() || facts.len() > most {
         return Ok(damaged);
     }
-    let mut content = Zeroizing::new(Vec::with_capacity(facts.len() as usize + 1));
+    let mut content = Zeroizing::new(Vec::with_capacity(facts.len() as usize + SPARE));
     if let Err(cause) = file.take(most).read_to_end(&mut content) {
         return match cause.raw_os_error() {
             Some(libc::EIO) => Ok(damaged),

@@ -10,7 +10,7 @@ fn a_hidden_directory_is_left_out_by_naming_its_siblings() {
         scratch.file(name, "");
     }
     let hidden = scratch.path().join("data");
-    let paths: Vec<PathBuf> = readable(&[hidden.clone()])
+    let paths: Vec<PathBuf> = readable(std::slice::from_ref(&hidden))
         .into_iter()
         .map(|(path, _)| path)
         .collect();

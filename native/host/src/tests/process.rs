@@ -5,6 +5,7 @@ use crate::sys::{self, Ended, Wait};
 
 /// Kernels before 5.3 have no pidfd: there the bell must ring and the ending still be there to take.
 #[test]
+#[allow(clippy::zombie_processes)] // it is reaped by hand: that is what is tested
 fn the_fallback_for_old_kernels_rings_and_reaps_nothing() {
     let child = Command::new("/bin/sh")
         .args(["-c", "exit 7"])

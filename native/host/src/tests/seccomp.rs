@@ -16,7 +16,7 @@ const AUDIT: [(Architecture, u32); 4] = [
 
 /// Runs classic BPF over a `seccomp_data`, as the kernel does.
 fn run(program: &[sock_filter], number: u32, audit: u32, arguments: [u64; 2]) -> u32 {
-    let mut data = vec![0_u8; 64];
+    let mut data = [0_u8; 64];
     data[0..4].copy_from_slice(&number.to_le_bytes());
     data[4..8].copy_from_slice(&audit.to_le_bytes());
     data[16..24].copy_from_slice(&arguments[0].to_le_bytes());
@@ -58,7 +58,9 @@ fn run(program: &[sock_filter], number: u32, audit: u32, arguments: [u64; 2]) ->
     }
 }
 
-fn both() -> [(Vec<sock_filter>, Vec<(Architecture, u32)>); 2] {
+type Machine = (Vec<sock_filter>, Vec<(Architecture, u32)>);
+
+fn both() -> [Machine; 2] {
     [
         (program(&[X86_64, X86]).unwrap(), vec![AUDIT[0], AUDIT[3]]),
         (program(&[AARCH64, ARM]).unwrap(), vec![AUDIT[1], AUDIT[2]]),
