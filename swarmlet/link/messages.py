@@ -2,8 +2,8 @@
 
 A control frame carries one msgpack map with the tag ``t``. Unknown fields are ignored, so a newer peer may
 say more; an unknown tag is answered with :class:`Problem`. Depth, counts and lengths were checked by the
-native extension before a byte reaches this file (D3). ``docs/protocol.md`` gives the bytes. At the level debug
-every message is logged by its kind; never its content, which may be somebody's secret.
+native extension before a byte reaches this file (D3). ``docs/protocol.md`` gives the bytes. At the level
+debug every message is logged by its kind; never its content, which may be somebody's secret.
 """
 
 from __future__ import annotations
