@@ -7,6 +7,7 @@ the wall clock is shown to people and judged by nobody but the coordinator, whos
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Protocol
 
@@ -33,6 +34,19 @@ class SystemClock:
     def wall_ms(self) -> int:
         """Return this machine's idea of Unix time in milliseconds."""
         return time.time_ns() // 1_000_000
+
+
+def process_began(clock: Clock) -> float:
+    """Return when this process was started, in boot-clock seconds: before its interpreter was loaded.
+
+    From ``starttime`` of /proc/self/stat, in ticks since boot (proc(5)); now, where that cannot be read.
+    """
+    try:
+        with open("/proc/self/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123
+            after_name = file.read().rpartition(")")[2].split()
+        return int(after_name[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return clock.boot()
 
 
 class ClusterTime:

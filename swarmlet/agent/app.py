@@ -29,7 +29,7 @@ from swarmlet.agent.notify import Notifier
 from swarmlet.agent.pulse import Organs, Pulse
 from swarmlet.agent.status import Standing, StatusView
 from swarmlet.agent.threads import detached
-from swarmlet.clock import SystemClock
+from swarmlet.clock import SystemClock, process_began
 from swarmlet.config.keys import Config
 from swarmlet.config.load import outside
 from swarmlet.discovery.direct import Resolver
@@ -139,7 +139,7 @@ class Agent:
         self._steps = steps
         self._options = options
         self._clock = SystemClock()
-        self._started = self._clock.boot()
+        self._started = process_began(self._clock)
         self._signals = Signals()
         self._vault = Vault(config.data_dir)
         self._standing = Standing(self._started)
