@@ -139,6 +139,7 @@ class Coordinator:
         self._tasks = tasks
         self._denied = snapshot.denied
         self._started_ms = clock.wall_ms()
+        self._stopping = False
         self._ended = asyncio.Event()
         self._failure: str | None = None
         self._listening = Listening((), (), (), ())
@@ -190,6 +191,7 @@ class Coordinator:
                 logger.info("the coordinator stops")
                 self._members.say_goodbye()
         finally:
+            self._stopping = True
             for loop in loops:
                 loop.cancel()
             await self._link.stop()
@@ -296,6 +298,8 @@ class Coordinator:
                 self._connections.opened(event.conn, event.address, event.exporter, event.peer)
             case ev.Closed() | ev.Drained():
                 self._on_room(event)
+            case ev.Lease() if self._stopping:
+                pass  # it is this end that goes away; what it means is judged after the next start
             case ev.Lease():
                 self._leases.changed(node_text(event.uid), event.state, event.age_ms)
             case ev.Health():
