@@ -81,7 +81,7 @@ def create(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
         _show(minted, text, render)
     if args.qr:
         render.warn("the QR code below is the token; whoever sees it can use it")
-        render.say(_qr(text))
+        render.tell(_qr(text))
     return Exit.DONE
 
 

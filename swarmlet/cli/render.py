@@ -48,6 +48,10 @@ class Renderer:
         """Say something that deserves a look, quiet or not."""
         print(f"{self._paint('warning:', _YELLOW)} {text}", file=sys.stderr, flush=True)
 
+    def tell(self, text: str) -> None:
+        """Write to stderr what was asked for, quiet or not."""
+        print(text, file=sys.stderr, flush=True)
+
     def fail(self, failure: SwarmletError) -> Exit:
         """Print a failure in its four parts and return its exit code."""
         print(
