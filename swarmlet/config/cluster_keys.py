@@ -19,6 +19,8 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 7946
     second_port: int | None = None
     advertise: tuple[str, ...] = ()
+    max_unproven: int = 256
+    max_per_address: int = 32
     log_level: str = "info"
     log_format: str = "auto"
 
@@ -63,6 +65,19 @@ KEYS: tuple[Key, ...] = (
         "machine's own addresses are used",
         related="a port left out is STRATOSWARM_PORT",
         flag="--advertise", default_shown="this machine's addresses",
+    ),
+    Key(
+        "max_unproven", parse.whole(1, 65_536, "connections"), "256",
+        "the most connections at a time on which no node is admitted yet",
+        "the default bounds what strangers can cost to 16 MB; what comes on top waits in the kernel. Raise it "
+        "for a thousand devices that join in one moment",
+        related="counts all addresses together, STRATOSWARM_MAX_PER_ADDRESS each of them",
+    ),
+    Key(
+        "max_per_address", parse.whole(1, 65_536, "connections"), "32",
+        "the most such connections of one IP address",
+        "raise it when many devices come through one address (NAT); what comes on top is closed",
+        related="no more than STRATOSWARM_MAX_UNPROVEN has an effect",
     ),
     Key(
         "log_level", parse.choice(("debug", "info", "warn", "error"), {"warning": "warn"}), "info",

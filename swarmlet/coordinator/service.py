@@ -69,9 +69,11 @@ def run_coordinator(loaded: Loaded[ClusterConfig]) -> int:
     config = loaded.config
     asked = loaded.chosen("port") and config.port != 0
     wish = Wish(config.bind, config.port, asked, config.second_port, config.advertise)
+    flood = Flood(max_unproven=config.max_unproven, max_per_address=config.max_per_address)
+    started = CoordinatorConfig(Path(config.data_dir).resolve(), wish, flood=flood)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_until_signalled(CoordinatorConfig(Path(config.data_dir).resolve(), wish)))
+            runner.run(_until_signalled(started))
     except BaseExceptionGroup as failures:
         raise _first_of(failures) from None
     return 0
