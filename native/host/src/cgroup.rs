@@ -3,24 +3,24 @@
 //! Both versions are spoken, side by side where a machine mixes them. A group is asked for by name and made
 //! below the group this process is in; what could be limited is reported per resource, never assumed.
 
+mod layout;
+mod limits;
+mod tree;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+
+pub(crate) use layout::Layout;
+pub(crate) use limits::{Limits, Resource};
 
 use crate::sys;
+use limits::RESOURCES;
+use tree::{empty, kill_members, members, open_unified, remove_below};
 
-/// One scheduling period, in microseconds; the kernel's own default.
-const PERIOD_US: u64 = 100_000;
-/// The smallest share of a period the kernel takes, in microseconds.
-const QUOTA_MIN_US: u64 = 1_000;
-/// How long what an earlier run left in a group may take to die.
-const EMPTYING: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(2);
 /// The first part of the name of every group we make, so that no other can be meant.
 const NAME_BEGINNING: &str = "swarmlet";
 
@@ -40,134 +40,6 @@ struct Groups {
 struct Holder {
     number: u64,
     in_use: bool,
-}
-
-/// A resource that a group limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Resource {
-    /// Bytes of memory.
-    Memory,
-    /// Processor time.
-    Cpu,
-    /// Number of processes and threads.
-    Pids,
-}
-
-const RESOURCES: [Resource; 3] = [Resource::Memory, Resource::Cpu, Resource::Pids];
-
-impl Resource {
-    fn controller(self) -> &'static str {
-        match self {
-            Resource::Memory => "memory",
-            Resource::Cpu => "cpu",
-            Resource::Pids => "pids",
-        }
-    }
-}
-
-/// What a workload may use.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Limits {
-    /// Bytes, swap included.
-    pub(crate) memory_bytes: Option<u64>,
-    /// Processors' worth of time.
-    pub(crate) cpu_cores: Option<f64>,
-    /// Processes and threads.
-    pub(crate) processes: Option<u64>,
-}
-
-/// Where groups can be made on this machine.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Layout {
-    /// Candidates for a parent in the second version's tree, best first.
-    unified: Vec<PathBuf>,
-    /// Our own directory in the first version's tree of a controller.
-    legacy: Vec<(String, PathBuf)>,
-}
-
-impl Layout {
-    /// Reads the layout of this machine; an empty one when there is none.
-    pub(crate) fn here() -> Self {
-        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        Self::parse(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"))
-    }
-
-    /// Combines mounts (proc(5), `mountinfo`) with the groups this process is in (cgroups(7)).
-    pub(crate) fn parse(mountinfo: &str, own: &str) -> Self {
-        let mut layout = Self::default();
-        for mount in mountinfo.lines().filter_map(Mount::parse) {
-            let own_path = |wanted: Option<&str>| {
-                own.lines().find_map(|line| {
-                    let (_, rest) = line.split_once(':')?;
-                    let (controllers, path) = rest.split_once(':')?;
-                    let here = match wanted {
-                        Some(name) => controllers.split(',').any(|found| found == name),
-                        None => controllers.is_empty(),
-                    };
-                    here.then(|| mount.directory(path))
-                })
-            };
-            if mount.kind == "cgroup2" {
-                let mut parents: Vec<PathBuf> = own_path(None).into_iter().collect();
-                let root = PathBuf::from(mount.point);
-                if !parents.contains(&root) {
-                    parents.push(root);
-                }
-                layout.unified = parents;
-            } else if mount.kind == "cgroup" {
-                for controller in mount.options.split(',') {
-                    if let Some(directory) = own_path(Some(controller)) {
-                        layout.legacy.push((controller.to_owned(), directory));
-                    }
-                }
-            }
-        }
-        layout
-    }
-
-    fn legacy(&self, resource: Resource) -> Option<&Path> {
-        self.legacy
-            .iter()
-            .find(|(controller, _)| controller == resource.controller())
-            .map(|(_, directory)| directory.as_path())
-    }
-}
-
-/// One line of `mountinfo`.
-struct Mount<'a> {
-    root: &'a str,
-    point: &'a str,
-    kind: &'a str,
-    options: &'a str,
-}
-
-impl<'a> Mount<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let (first, second) = line.split_once(" - ")?;
-        let mut first = first.split(' ').skip(3);
-        let mut second = second.split(' ');
-        Some(Self {
-            root: first.next()?,
-            point: first.next()?,
-            kind: second.next()?,
-            options: second.nth(1)?,
-        })
-    }
-
-    /// Where the group `path` is found. In a container the tree may be mounted from below its root.
-    fn directory(&self, path: &str) -> PathBuf {
-        let below = Path::new(path)
-            .strip_prefix(self.root)
-            .unwrap_or(Path::new(""));
-        if below
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)))
-        {
-            Path::new(self.point).join(below)
-        } else {
-            PathBuf::from(self.point)
-        }
-    }
 }
 
 /// A name that cannot be taken.
@@ -357,57 +229,6 @@ impl Drop for Group {
     }
 }
 
-impl Limits {
-    fn asks(&self, resource: Resource) -> bool {
-        match resource {
-            Resource::Memory => self.memory_bytes.is_some(),
-            Resource::Cpu => self.cpu_cores.is_some(),
-            Resource::Pids => self.processes.is_some(),
-        }
-    }
-
-    /// Microseconds of processor time a period.
-    fn quota_us(&self) -> u64 {
-        // A conversion from float saturates, and gives 0 for what is no number.
-        ((self.cpu_cores.unwrap_or(0.0) * PERIOD_US as f64) as u64).max(QUOTA_MIN_US)
-    }
-
-    fn write_unified(&self, directory: &Path, resource: Resource) -> io::Result<()> {
-        match resource {
-            Resource::Memory => {
-                put(directory, "memory.max", self.memory_bytes.unwrap_or(0))?;
-                // Not every kernel has these two; the limit itself holds without them.
-                let _ = put(directory, "memory.swap.max", 0);
-                let _ = put(directory, "memory.oom.group", 1);
-                Ok(())
-            }
-            Resource::Cpu => {
-                let text = format!("{} {PERIOD_US}", self.quota_us());
-                put(directory, "cpu.max", text)
-            }
-            Resource::Pids => put(directory, "pids.max", self.processes.unwrap_or(0)),
-        }
-    }
-
-    fn write_legacy(&self, directory: &Path, resource: Resource) -> io::Result<()> {
-        match resource {
-            Resource::Memory => {
-                let bytes = self.memory_bytes.unwrap_or(0);
-                // The limit with swap may not be below the one without, so a larger old one must go first.
-                let _ = put(directory, "memory.memsw.limit_in_bytes", -1);
-                put(directory, "memory.limit_in_bytes", bytes)?;
-                let _ = put(directory, "memory.memsw.limit_in_bytes", bytes);
-                Ok(())
-            }
-            Resource::Cpu => {
-                put(directory, "cpu.cfs_period_us", PERIOD_US)?;
-                put(directory, "cpu.cfs_quota_us", self.quota_us())
-            }
-            Resource::Pids => put(directory, "pids.max", self.processes.unwrap_or(0)),
-        }
-    }
-}
-
 /// Kills everything in the groups at and below `name`, removes them, and returns how many processes there were.
 ///
 /// For what an agent that was killed left behind; groups in use by this process are not spared.
@@ -462,93 +283,4 @@ pub(crate) fn is_ours(name: &Path) -> bool {
                 .to_string_lossy()
                 .starts_with(NAME_BEGINNING)
         })
-}
-
-/// Makes `below` under `parent` in the unified tree with what controllers are to be had there.
-///
-/// Controllers are handed down level by level; a level that holds processes of its own hands down none
-/// (except the root), and then this is not the place.
-fn open_unified(parent: &Path, below: &Path, asked: &[Resource]) -> Option<PathBuf> {
-    let offered = fs::read_to_string(parent.join("cgroup.controllers")).ok()?;
-    let wanted: Vec<Resource> = asked
-        .iter()
-        .copied()
-        .filter(|resource| {
-            offered
-                .split_whitespace()
-                .any(|name| name == resource.controller())
-        })
-        .collect();
-    if wanted.is_empty() {
-        return None;
-    }
-    let mut directory = parent.to_owned();
-    for part in below.components() {
-        for resource in &wanted {
-            let _ = put(
-                &directory,
-                "cgroup.subtree_control",
-                format!("+{}", resource.controller()),
-            );
-        }
-        directory.push(part);
-        match fs::create_dir(&directory) {
-            Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => {
-                remove_below(&directory, parent);
-                return None;
-            }
-            _ => {}
-        }
-    }
-    empty(&directory);
-    Some(directory)
-}
-
-/// Writes one value to a file of a group, which must be there.
-fn put(directory: &Path, file: &str, value: impl ToString) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(directory.join(file))?;
-    io::Write::write_all(&mut file, value.to_string().as_bytes())
-}
-
-fn members(directory: &Path) -> Vec<i32> {
-    let own = std::process::id() as i32;
-    fs::read_to_string(directory.join("cgroup.procs"))
-        .unwrap_or_default()
-        .lines()
-        .filter_map(|line| line.trim().parse().ok())
-        .filter(|pid| *pid > 1 && *pid != own)
-        .collect()
-}
-
-fn kill_members(directory: &Path) -> bool {
-    let _ = put(directory, "cgroup.kill", 1);
-    let found = members(directory);
-    for pid in &found {
-        let _ = sys::kill(*pid, libc::SIGKILL);
-    }
-    found.is_empty()
-}
-
-/// Waits until a group that was there before is empty.
-fn empty(directory: &Path) {
-    let deadline = Instant::now() + EMPTYING;
-    while !kill_members(directory) && Instant::now() < deadline {
-        thread::sleep(PAUSE);
-    }
-}
-
-/// Removes `directory` and what is empty between it and `above`; false while it is still there.
-fn remove_below(directory: &Path, above: &Path) -> bool {
-    let gone = match fs::remove_dir(directory) {
-        Ok(()) => true,
-        Err(cause) => cause.kind() == io::ErrorKind::NotFound,
-    };
-    let mut between = directory.parent();
-    while let Some(path) = between.filter(|path| *path != above && path.starts_with(above)) {
-        if fs::remove_dir(path).is_err() {
-            break;
-        }
-        between = path.parent();
-    }
-    gone
 }
