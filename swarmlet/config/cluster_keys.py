@@ -69,8 +69,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "max_unproven", parse.whole(1, 65_536, "connections"), "256",
         "the most connections at a time on which no node is admitted yet",
-        "the default bounds what strangers can cost to 16 MB; what comes on top waits in the kernel. Raise it "
-        "for a thousand devices that join in one moment",
+        "the default bounds what strangers can cost to 16 MB; what comes on top waits in the kernel. Raise "
+        "it for a thousand devices that join in one moment",
         related="counts all addresses together, STRATOSWARM_MAX_PER_ADDRESS each of them",
     ),
     Key(
