@@ -164,6 +164,22 @@ def test_the_table_is_what_was_decided() -> None:
     assert {(route.method, route.path): route.role for route in ROUTES} == NEEDED
 
 
+def test_the_documentation_shows_the_table() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "api.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "/v1/" in line]
+    documented = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+    assert documented == [
+        [
+            route.method,
+            route.path,
+            route.role.name.lower(),
+            ", ".join(sorted(route.query)),
+            "" if route.body in (None, Nothing) else route.body.__name__,
+        ]
+        for route in ROUTES
+    ]
+
+
 async def test_nothing_is_served_that_has_no_row(tmp_path) -> None:
     async with inside(tmp_path, planning=False) as parts:
         services = Services(
