@@ -209,7 +209,8 @@ def _lowered(judged: Classification, node_class: str) -> Classification:
 def judge_update(node: NodeRecord, hello: Hello, ceiling: Ceiling) -> tuple[Profile, tuple[str, ...]]:
     """Return what to record of a member's Hello and what was cut from it; nothing here lifts a node (T8).
 
-    A member whose new profile is too long or of a class its token never allowed keeps the one it has.
+    A member whose new profile is too long or of a class its token never allowed keeps the one it has. Its
+    fingerprint stays that of its admission: with another's it could have that device blocked in its place.
     """
     clamped = clamp(hello.profile, ceiling)
     if clamped is None:
@@ -217,7 +218,10 @@ def judge_update(node: NodeRecord, hello: Hello, ceiling: Ceiling) -> tuple[Prof
     if shape_refusal(hello.profile, hello.version) is not None:
         return node.profile, ("the profile was too long and not taken",)
     profile, cut = clamped
-    return msgspec.structs.replace(profile, node_id=node.name), cut
+    admitted_as = node.profile.fingerprint
+    if profile.fingerprint != admitted_as:
+        cut += ("another hardware fingerprint was not taken",)
+    return msgspec.structs.replace(profile, node_id=node.name, fingerprint=admitted_as), cut
 
 
 # ---- renewal

@@ -40,6 +40,7 @@ from swarmlet.link.messages import (
     RenewRequest,
     Settings,
 )
+from swarmlet.model.names import to_node_name
 from swarmlet.model.records import NodeRecord, TokenRecord
 from swarmlet.tokens.check import Refusal, peer_ip
 from swarmlet.tokens.claims import Claims
@@ -251,7 +252,7 @@ class Door:
             actor=f"token:{jti}",
             jti=jti,
             code=failure.code,
-            name=request.name[:63],
+            name=to_node_name(request.name) or "",
             seen=_plain(seen),
         )
         try:

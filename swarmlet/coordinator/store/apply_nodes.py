@@ -5,6 +5,7 @@ Application functions: deterministic over a connection and a command.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 
 from swarmlet.coordinator.store import queries, rows
@@ -27,6 +28,9 @@ def remove_node(db: sqlite3.Connection, command: RemoveNode, effects: Effects) -
     node = queries.node(db, command.node_uid)
     if node is None:
         raise error("SWL-605", name=command.node_uid)
+    if command.block and node.profile.fingerprint is None:
+        detail = f"{node.name} never told a hardware fingerprint, so its hardware cannot be blocked"
+        raise error("SWL-608", detail=detail, hint=f"stratoswarm nodes rm {node.name}")
     state = NodeState.LEFT if command.left else NodeState.REVOKED
     reason = "left the cluster" if command.left else f"removed by {command.actor}"
     remove(db, effects, command.node_uid, at_ms=command.at_ms, state=state, reason=reason)
@@ -93,6 +97,8 @@ def update_node(db: sqlite3.Connection, command: UpdateNode, effects: Effects) -
     One that claimed more than its token allows is recorded even so: an auditor wants to see every try (T8).
     """
     _require_member(db, command.node_uid)
+    # JSON knows no NaN and no infinity: what is no number is no limit.
+    limits = {name: value for name, value in command.limits.items() if math.isfinite(value)}
     changed = db.execute(
         """
         UPDATE node SET boot_id = ?1, version = ?2, profile = ?3, fingerprint = ?4, limits = ?5, seen = ?6
@@ -103,7 +109,7 @@ def update_node(db: sqlite3.Connection, command: UpdateNode, effects: Effects) -
             command.version,
             rows.text(command.profile),
             command.profile.fingerprint,
-            rows.text(command.limits),
+            rows.text(limits),
             command.seen,
             command.node_uid,
         ),

@@ -50,7 +50,7 @@ class SqliteStore:
         self._closed = False
         self._local = threading.local()
         self._open_readers: list[sqlite3.Connection] = []
-        self._readers = concurrent.futures.ThreadPoolExecutor(_READERS, "store-reader", self._open_reader)
+        self._readers = concurrent.futures.ThreadPoolExecutor(_READERS, "store-reader")
 
     @classmethod
     async def open(cls, path: Path, clock: Clock, *, wait_s: float = WAIT_S) -> Self:
@@ -206,7 +206,7 @@ class SqliteStore:
 
         def run() -> _T:
             with translated(self._path):
-                db: sqlite3.Connection = self._local.db
+                db = self._reader()
                 db.execute("BEGIN")  # one moment for all statements of the query
                 try:
                     return query(db, *args, **kwargs)
@@ -215,9 +215,13 @@ class SqliteStore:
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
-    def _open_reader(self) -> None:
-        self._local.db = open_reader(self._path)
-        self._open_readers.append(self._local.db)
+    def _reader(self) -> sqlite3.Connection:
+        """Return this thread's connection; one that could not be opened is tried again by the next read."""
+        found: sqlite3.Connection | None = getattr(self._local, "db", None)
+        if found is None:
+            found = self._local.db = open_reader(self._path)
+            self._open_readers.append(found)
+        return found
 
     def _shut(self) -> None:
         self._readers.shutdown(wait=True)

@@ -233,6 +233,14 @@ def test_an_update_that_cannot_be_taken_leaves_what_is_known(told: Hello) -> Non
     assert len(cut) == 1
 
 
+def test_a_member_keeps_the_fingerprint_it_was_admitted_with() -> None:
+    member = node("pi", profile=profile(fingerprint="mine"))
+    made, cut = admission.judge_update(member, hello(profile(fingerprint="a victim's")), Ceiling((), ()))
+    assert made.fingerprint == "mine"
+    assert cut == ("another hardware fingerprint was not taken",)
+    assert admission.judge_update(member, hello(profile(fingerprint="mine")), Ceiling((), ()))[1] == ()
+
+
 def test_a_ceiling_that_is_not_known_lets_a_node_keep_what_it_has() -> None:
     member = node("pi", profile=profile(), capabilities=("docker",))
     assert Ceiling.kept(member) == Ceiling(("Edge",), ("docker",))

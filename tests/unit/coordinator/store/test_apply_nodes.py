@@ -129,6 +129,16 @@ def test_a_hello_that_says_the_same_changes_nothing(member: Bench) -> None:
     assert node(member).boot_id == "c"
 
 
+def test_limits_that_are_no_numbers_are_none_and_the_row_can_be_read(member: Bench) -> None:
+    member.do(update(limits={"cpu": 2.0, "memory_mb": float("nan"), "disk": float("inf")}))
+    assert node(member).limits == {"cpu": 2.0}
+
+
+def test_a_device_without_a_fingerprint_cannot_be_blocked_and_is_not_removed_instead(member: Bench) -> None:
+    assert member.refusal(remove(1, block=True)) == "SWL-608"
+    assert node(member).state is NodeState.JOINED
+
+
 def test_t8_a_hello_that_claimed_too_much_is_always_in_the_audit(member: Bench) -> None:
     member.do(update())
     member.do(update(clamped=("class DataCenter to Edge",)))
