@@ -221,7 +221,7 @@ def test_being_superseded_does_not_start_a_fight():
     async def work(coordinator, half):
         await coordinator.hear(m.Hello)
         coordinator.say_and_close(coordinator.guests[-1], m.Goodbye("superseded"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while half.standing.state != "waiting":
                 await asyncio.sleep(0.01)
         return half.standing.view(SystemClock().boot())
@@ -235,7 +235,7 @@ def test_leaving_ends_its_life():
     async def work(coordinator, half):
         await coordinator.hear(m.Hello)
         half.member.leave()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await half.task
 
     assert scenario(work) is Outcome.LEFT
@@ -245,7 +245,7 @@ def test_leaving_cuts_a_wait_short():
     async def work(coordinator, half):
         await coordinator.hear(m.Hello)
         coordinator.say_and_close(coordinator.guests[-1], m.Goodbye("superseded"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while half.standing.state != "waiting":
                 await asyncio.sleep(0.01)
             half.member.leave()

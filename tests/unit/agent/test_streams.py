@@ -43,7 +43,7 @@ class Wire:
         return [decode(payload) for kind, _, payload in self.frames if kind == KIND_CONTROL]
 
     async def until(self, condition):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while not condition():
                 self.news.clear()
                 await self.news.wait()
