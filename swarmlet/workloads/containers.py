@@ -44,6 +44,8 @@ class ContainerRun:
         self.note = note
         self.ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self.output: asyncio.Task[None] | None = None
+        #: The engine went away while it was started: it may run, or may never have.
+        self.unsure = False
         self._engine = engine
         self._stop_signal = stop_signal
 
@@ -113,13 +115,25 @@ class ContainerDriver:
         run = self._register(ContainerRun(self._engine, container_id, image.stop_signal, note))
         try:
             await self._watched()
-            await self._engine.start(container_id)
+            await self._attach(run, ring)
+            await self._start(run)
         except SwarmletError as failure:
             self._runs.pop(container_id, None)
+            if run.output is not None:
+                run.output.cancel()
             await self._discard(container_id)
             raise self._explained(failure, assignment) from failure
-        self._follow(run, ring, "all")
         return run
+
+    async def _start(self, run: ContainerRun) -> None:
+        """Start a container. When the engine goes away meanwhile, what became of it is asked later."""
+        try:
+            await self._engine.start(run.container_id)
+        except SwarmletError as failure:
+            if failure.code != "SWL-503":
+                raise
+            self._trouble = str(failure)
+            run.unsure = True
 
     async def adopt(self, job: Job, ring: Ring) -> ContainerRun | None:
         """Return the container that this agent started before its restart, running or just ended."""
@@ -135,7 +149,7 @@ class ContainerDriver:
             note = pure.unenforced(assignment.spec.resources, facts)
             kept = self._register(ContainerRun(self._engine, found.container_id, signal, note))
             await self._watched()
-            self._follow(kept, ring, str(ADOPTED_LINES))
+            self._follow(kept, ring)
             await self._settle(kept)
         return kept
 
@@ -145,7 +159,7 @@ class ContainerDriver:
 
     async def remove(self, assignment: Assignment) -> None:
         """Remove every container of the assignment's epoch; one that cannot be reached is swept later."""
-        if not self._engine.connected:
+        if not self._engine.known:
             return
         try:
             for found in await self._engine.containers(assignment.assignment_id):
@@ -268,7 +282,7 @@ class ContainerDriver:
             return
         states = {found.container_id: found.state for found in await self._engine.containers()}
         for container_id, run in list(self._runs.items()):
-            if states.get(container_id, "gone") in {"exited", "dead", "gone"}:
+            if run.unsure or states.get(container_id, "gone") in {"exited", "dead", "gone"}:
                 await self._settle(run)
 
     async def _settle(self, run: ContainerRun) -> None:
@@ -284,28 +298,50 @@ class ContainerDriver:
             run.ended.set_result(Exit(code=255, detail="its container was removed by someone else"))
         elif pure.has_ended(state):
             run.ended.set_result(pure.read_exit(state))
+        elif run.unsure and state.get("Status") == "created":
+            run.ended.set_result(Exit(code=255, detail="the container engine went away before it started"))
 
     # ---- output
 
-    def _follow(self, run: ContainerRun, ring: Ring, tail: str) -> None:
-        run.output = self._spawn(self._copy_output(run, ring, tail))
+    async def _attach(self, run: ContainerRun, ring: Ring) -> None:
+        """Listen to a container that has not started yet, so that nothing it says is missed.
 
-    async def _copy_output(self, run: ContainerRun, ring: Ring, tail: str) -> None:
+        Its output comes from the container itself; following the engine's log files instead loses what a
+        noisy one writes while they are rotated.
+        """
+        target = f"/containers/{run.container_id}/attach?stream=1&stdout=1&stderr=1"
+        listening = asyncio.Event()
+        run.output = self._spawn(self._copy_output(run, ring, target, listening))
+        await listening.wait()
+
+    def _follow(self, run: ContainerRun, ring: Ring) -> None:
+        """Read the last output of a container from before this agent, and what follows."""
+        run.output = self._spawn(self._copy_output(run, ring, _logs(run, ADOPTED_LINES), asyncio.Event()))
+
+    async def _copy_output(
+        self, run: ContainerRun, ring: Ring, target: str, listening: asyncio.Event
+    ) -> None:
         loop, pace = asyncio.get_running_loop(), Pace()
         while True:
-            target = f"/containers/{run.container_id}/logs?follow=1&stdout=1&stderr=1&tail={tail}"
+            method = "POST" if "/attach" in target else "GET"
             try:
-                async with self._engine.stream(target) as reader:
+                async with self._engine.stream(target, method) as reader:
+                    listening.set()
                     async for stream, data in read_output(reader):
                         ring.append(stream, data)
                         await asyncio.sleep(pace.spend(len(data), loop.time()))
             except EngineStreamError as failure:
                 ring.append(STDERR, f"... output may be missing here: {failure}\n".encode())
+            listening.set()
             # The stream ends with the container, or with the engine.
             await asyncio.wait([run.ended], timeout=1.0)
             if run.ended.done():
                 return
-            tail = "0"
+            target = _logs(run, 0)
+
+
+def _logs(run: ContainerRun, lines: int) -> str:
+    return f"/containers/{run.container_id}/logs?follow=1&stdout=1&stderr=1&tail={lines}"
 
 
 def _container_of(line: bytes) -> str:

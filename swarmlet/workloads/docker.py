@@ -77,9 +77,9 @@ class Engine:
         self._puller: ThreadPoolExecutor | None = None
 
     @property
-    def connected(self) -> bool:
-        """Say whether the engine has answered."""
-        return self._client is not None
+    def known(self) -> bool:
+        """Say whether the engine ever answered: without that nothing of ours can be there."""
+        return self._facts is not None
 
     async def connect(self) -> Facts:
         """Return what the engine can do; the first call imports the package and opens the connection.
@@ -165,10 +165,10 @@ class Engine:
         """Kill and remove a container and its anonymous volumes; one that is gone is fine."""
         await self._maybe(lambda client: client.remove_container(container_id, force=True, v=True))
 
-    def stream(self, target: str) -> AbstractAsyncContextManager[asyncio.StreamReader]:
+    def stream(self, target: str, method: str = "GET") -> AbstractAsyncContextManager[asyncio.StreamReader]:
         """Open a long answer of a connected engine; ``target`` is a path without the API version."""
         version = self._client.api_version if self._client is not None else "1.30"
-        return open_stream(self._path, f"/v{version}{target}")
+        return open_stream(self._path, f"/v{version}{target}", method)
 
     def lost(self) -> None:
         """The engine went away: the next call looks for it anew."""
@@ -268,7 +268,11 @@ def _open_client(path: str) -> tuple[_Client, dict[str, Any]]:
         raise error("SWL-503", detail=f"its client cannot be loaded: {failure}") from failure
 
     def client_of(version: str, timeout: int) -> _Client:
-        return docker.APIClient(base_url=f"unix://{path}", version=version, timeout=timeout)
+        made = docker.APIClient(base_url=f"unix://{path}", version=version, timeout=timeout)
+        # A kept connection may be closed by the engine just as it is used again, and a create cannot be
+        # repeated blindly; a new one costs nothing over a unix socket.
+        made.headers["Connection"] = "close"
+        return made
 
     oldest = ".".join(str(part) for part in MIN_API)
     with contextlib.closing(client_of(oldest, HELLO_S)) as probe:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from swarmlet.model.workload import Assignment, Resources
 from swarmlet.workloads.endings import Exit
+from swarmlet.workloads.limits import Limits
 from swarmlet.workloads.output import Ring
 
 #: Failures that may pass by themselves: an engine that starts late, a full disk, no process slot.
@@ -22,6 +23,18 @@ class Node(NamedTuple):
     cluster_id: str
     node_uid: str
     name: str
+
+
+class Settings(NamedTuple):
+    """What a supervisor is made with. ``data_dir`` holds ``journal/`` and ``work/``, which are its own.
+
+    ``engine`` is the unix socket of the container engine, ``auto`` or ``off``.
+    """
+
+    data_dir: str
+    node: Node
+    limits: Limits = Limits()
+    engine: str = "auto"
 
 
 class Job(NamedTuple):

@@ -26,7 +26,7 @@ class EngineStreamError(Exception):
 
 
 @contextlib.asynccontextmanager
-async def open_stream(path: str, target: str) -> AsyncIterator[asyncio.StreamReader]:
+async def open_stream(path: str, target: str, method: str = "GET") -> AsyncIterator[asyncio.StreamReader]:
     """Ask the engine behind the unix socket ``path`` for ``target``; give the body to read, until its end.
 
     Raises:
@@ -39,7 +39,8 @@ async def open_stream(path: str, target: str) -> AsyncIterator[asyncio.StreamRea
         raise EngineStreamError(str(failure)) from failure
     try:
         async with asyncio.timeout(HEAD_S):
-            writer.write(f"GET {target} HTTP/1.0\r\nHost: engine\r\n\r\n".encode("ascii"))
+            length = "Content-Length: 0\r\n" if method == "POST" else ""
+            writer.write(f"{method} {target} HTTP/1.0\r\nHost: engine\r\n{length}\r\n".encode("ascii"))
             await writer.drain()
             await _read_head(reader)
         yield reader

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from swarmlet.errors import SwarmletError, error
 from swarmlet.model.workload import Assignment, Kind
 from swarmlet.workloads import events as ev
-from swarmlet.workloads.driver import PASSING, Driver, Job, Run
+from swarmlet.workloads.driver import PASSING, Job, Run
+from swarmlet.workloads.drivers import Drivers
 from swarmlet.workloads.limits import Limits, effective
 from swarmlet.workloads.output import Outputs
 from swarmlet.workloads.replica import Key, Replica
@@ -47,7 +48,7 @@ class Runner:
 
     def __init__(
         self,
-        drivers: Mapping[Kind, Driver],
+        drivers: Drivers,
         limits: Limits,
         *,
         feed: Feed,

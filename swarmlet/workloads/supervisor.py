@@ -12,7 +12,7 @@ import random
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from swarmlet.clock import Clock
 from swarmlet.errors import SwarmletError, error
@@ -21,18 +21,18 @@ from swarmlet.model.workload import Assignment, Kind, Observation
 from swarmlet.workloads import events as ev
 from swarmlet.workloads import reconcile as rc
 from swarmlet.workloads.committer import Committer
-from swarmlet.workloads.containers import ContainerDriver
-from swarmlet.workloads.docker import Engine
-from swarmlet.workloads.driver import Driver, Node, is_safe_name
+from swarmlet.workloads.driver import Driver, Settings, is_safe_name
+from swarmlet.workloads.drivers import Drivers
 from swarmlet.workloads.journal import Journal, JournalState
-from swarmlet.workloads.limits import Limits, storage_refusal
+from swarmlet.workloads.limits import storage_refusal
 from swarmlet.workloads.machine import IllegalTransitionError, recover, step, take
 from swarmlet.workloads.outbox import Outbox
 from swarmlet.workloads.output import CHUNK_BYTES
-from swarmlet.workloads.process import ProcessDriver
 from swarmlet.workloads.replica import OCCUPYING, Key, Now, Phase, Replica
 from swarmlet.workloads.runner import Runner
 from swarmlet.workloads.workdirs import WorkDirs
+
+__all__ = ["Settings", "Supervisor"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,18 +45,6 @@ STORAGE_S = 30.0
 
 #: Actions that wait for no disk.
 _AT_ONCE = (ev.Terminate, ev.Kill, ev.Cancel, ev.SetTimer)
-
-
-class Settings(NamedTuple):
-    """What a supervisor is made with. ``data_dir`` holds ``journal/`` and ``work/``, which are its own.
-
-    ``engine`` is the unix socket of the container engine, ``auto`` or ``off``.
-    """
-
-    data_dir: str
-    node: Node
-    limits: Limits = Limits()
-    engine: str = "auto"
 
 
 class Supervisor:
@@ -86,12 +74,8 @@ class Supervisor:
         self._rng = rng if rng is not None else random.Random()  # noqa: S311 - spreads timers
         work = WorkDirs(str(Path(settings.data_dir, "work")))
         self._work = work
-        self._drivers: Mapping[Kind, Driver] = drivers or {
-            Kind.PROCESS: ProcessDriver(work, settings.data_dir, settings.node, settings.limits),
-            Kind.CONTAINER: ContainerDriver(
-                Engine(settings.engine, settings.node), settings.node, self._spawn
-            ),
-        }
+        made = Drivers(drivers, None) if drivers is not None else Drivers.real(settings, work, self._spawn)
+        self._drivers = made
         self._journal = Journal(str(Path(settings.data_dir, "journal")))
         self._committer = Committer(self._journal, self._state, self._saved)
         self._runner = Runner(
@@ -141,8 +125,7 @@ class Supervisor:
         ready = asyncio.Event()
         self._main = asyncio.create_task(self._serve(ready), name="workloads")
         await ready.wait()
-        for driver in self._drivers.values():
-            await driver.begin()
+        await self._drivers[Kind.PROCESS].begin()
         for journalled in state.replicas:
             self._containers_seen |= journalled.assignment.spec.kind is Kind.CONTAINER
             replica, actions = recover(journalled, self._now())
@@ -253,9 +236,8 @@ class Supervisor:
             await self._committer.flush()
         except SwarmletError as failure:
             logger.warning("the journal could not be emptied: %s", failure)
-        for kind, driver in self._drivers.items():
-            if kind is Kind.PROCESS or self._containers_seen:
-                await driver.sweep(list)
+        for kind in self._kinds_seen():
+            await self._drivers[kind].sweep(list)
 
     async def close(self) -> None:
         """The agent ends: stop processes within their grace (at most 8 s), leave containers running."""
@@ -273,7 +255,7 @@ class Supervisor:
                 logger.warning("the journal could not be written at the end: %s", failure)
             self._main.cancel()
             await asyncio.wait([self._main])
-        for driver in self._drivers.values():
+        for driver in self._drivers.made():
             await driver.close()
 
     # ---- tasks
@@ -425,9 +407,12 @@ class Supervisor:
 
     def _sweep(self) -> None:
         """After a snapshot nothing may be left of what it does not list."""
-        for kind, driver in self._drivers.items():
-            if kind is Kind.PROCESS or self._containers_seen:
-                self._spawn(driver.sweep(lambda: [one.assignment for one in self._replicas.values()]))
+        for kind in self._kinds_seen():
+            keep = lambda: [one.assignment for one in self._replicas.values()]  # noqa: E731
+            self._spawn(self._drivers[kind].sweep(keep))
+
+    def _kinds_seen(self) -> list[Kind]:
+        return [Kind.PROCESS, Kind.CONTAINER] if self._containers_seen else [Kind.PROCESS]
 
 
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from zlib import crc32
@@ -59,6 +58,8 @@ class WorkDirs:
 
     def remove(self, assignment_id: str) -> None:
         """Remove an assignment's directory and all in it; what cannot be removed is left."""
+        import shutil  # noqa: PLC0415 - it loads compressors that an agent has no use for
+
         with contextlib.suppress(FileNotFoundError):
             # Root needs no help, and must not change modes below a directory that a workload controls.
             onerror = _leave if self._own_uid == 0 else _open_up
@@ -141,6 +142,8 @@ def _leave(_function: Callable[..., object], _path: str, _why: object) -> None:
 
 def _open_up(function: Callable[..., object], path: str, _why: object) -> None:
     """Remove what a workload closed against its own removal; give up on what stays closed."""
+    import shutil  # noqa: PLC0415 - as above
+
     with contextlib.suppress(OSError):
         os.chmod(os.path.dirname(path), 0o700)  # noqa: PTH101, PTH120 - text paths from rmtree
         if function is os.scandir or function is os.open:

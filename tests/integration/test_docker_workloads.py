@@ -464,6 +464,8 @@ class Cable:
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)
+        #: The answer to the next request that holds these bytes is lost.
+        self.lose: bytes | None = None
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -481,6 +483,12 @@ class Cable:
         back, forth = await asyncio.open_unix_connection("/var/run/docker.sock")
         self._open |= {writer, forth}
         try:
+            request = await reader.read(65536)
+            forth.write(request)
+            if self.lose is not None and self.lose in request:
+                self.lose = None
+                await back.read(65536)
+                return
             await asyncio.gather(self._copy(reader, forth), self._copy(back, writer))
         finally:
             self._open -= {writer, forth}
@@ -505,6 +513,7 @@ def test_an_end_while_the_engine_cannot_be_heard_is_told_afterwards(
         async with workload_node(tmp_path / "data", uid=uid, engine=cable.path) as node:
             await node.run(probe(image, "out", "up", "sleep", "forever"))
             await node.until_said("up")
+            await node.until_state(State.RUNNING)
             (found,) = listed(engine, uid)
             await cable.pull()
             await asyncio.to_thread(engine.kill, found["Id"], "SIGKILL")
@@ -516,6 +525,27 @@ def test_an_end_while_the_engine_cannot_be_heard_is_told_afterwards(
             last = await node.until_state(State.FAILED)
             assert last.exit_code == 137
             await node.until(lambda: not listed(engine, uid), "the dead container is left")
+        await cable.pull()
+
+    asyncio.run(run())
+
+
+def test_a_start_whose_answer_is_lost_is_looked_into(
+    tmp_path: Path, uid: str, image: str, engine: docker.APIClient
+) -> None:
+    async def run() -> None:
+        cable = Cable(tmp_path / "engine.sock")
+        await cable.plug()
+        async with workload_node(tmp_path / "data", uid=uid, engine=cable.path) as node:
+            cable.lose = b"/start"
+            await node.run(probe(image, "out", "up", "sleep", "forever"))
+            await node.until_said("up")
+            await node.until_state(State.RUNNING)
+            (found,) = listed(engine, uid)
+            assert found["State"] == "running"
+            await node.run()
+            await node.until_state(State.STOPPED)
+            await node.until(lambda: not listed(engine, uid), "the container is left")
         await cable.pull()
 
     asyncio.run(run())
