@@ -258,6 +258,7 @@ class Agent:
             self._member.lease(held=event.state == "held")
         elif isinstance(event, link_events.Failed) and not self._broken.done():
             self._broken.set_exception(error("SWL-799", detail=f"the link broke: {event.detail}"))
+            self._broken.exception()  # a join that ends by it never looks here
 
     # ---- as a member
 

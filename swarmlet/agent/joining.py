@@ -11,6 +11,7 @@ from swarmlet.agent import datadir, words
 from swarmlet.agent.node import Roads, Self
 from swarmlet.config.check import check_tls
 from swarmlet.discovery.direct import candidates
+from swarmlet.hardware.network import require_addresses
 from swarmlet.identity import store as cr
 from swarmlet.identity.store import Credentials, Vault
 from swarmlet.join.join import Application, join
@@ -71,6 +72,8 @@ async def become_member(newcomer: Newcomer, steps: Steps) -> Credentials:
     for name in names:
         check_tls(tls_enabled=config.tls_enabled, address=name)
     # Before the token is spent, not after.
+    if config.bind_interface is not None:
+        require_addresses(config.bind_interface)
     await asyncio.to_thread(datadir.check_writable, config.data_dir)
     plan = Plan(
         names=names,

@@ -89,6 +89,7 @@ class Life:
         self._member_task: asyncio.Task[Outcome] | None = None
         self._left: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._control: ControlServer | None = None
+        self._leaving = False
 
     async def run(self, control: ControlServer | None) -> Outcome:
         """Run until stopped, removed, or gone from the cluster.
@@ -145,6 +146,8 @@ class Life:
 
     async def _ended(self, outcome: Outcome) -> Outcome:
         crew = self._crew
+        if outcome is Outcome.REVOKED and self._leaving:
+            outcome = Outcome.LEFT  # it was gone from the cluster before it could say so
         if outcome is Outcome.REVOKED:
             _log.warning("this node was removed from the cluster; its workloads are stopped")
             await crew.workloads.stop_all("the node was removed from the cluster")
@@ -183,6 +186,7 @@ class Life:
     async def _leave(self, *, force: bool) -> dict[str, object]:
         crew = self._crew
         name = crew.node.credentials.memory.name
+        self._leaving = True
         crew.member.leave()
         try:
             async with asyncio.timeout(LEAVE_S):
@@ -191,6 +195,7 @@ class Life:
             pass
         else:
             return {"left": True, "node": name, "told": True}
+        self._leaving = False
         crew.member.stay()
         trouble = crew.standing.trouble
         detail = trouble.what if trouble is not None else "it did not confirm in time"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from swarmlet import __version__
@@ -20,8 +20,9 @@ from swarmlet.agent.status import Standing
 from swarmlet.clock import Clock, ClusterTime
 from swarmlet.config.check import check_tls
 from swarmlet.config.keys import Config
-from swarmlet.discovery.direct import Resolver, candidates, source_address
+from swarmlet.discovery.direct import Resolver, candidates
 from swarmlet.errors import SwarmletError
+from swarmlet.hardware.network import addresses
 from swarmlet.identity import store as cr
 from swarmlet.identity.rotation import renewal_is_due
 from swarmlet.identity.store import Credentials, Vault
@@ -55,12 +56,19 @@ class Roads(NamedTuple):
             NativeError: ``address-unavailable``.
         """
         source = None
-        if self.config.bind_interface is not None:
-            source = source_address(self.config.bind_interface, address)
+        # An address with a zone names its interface itself.
+        if self.config.bind_interface is not None and "%" not in address:
+            source = source_of(addresses(self.config.bind_interface), address)
             if source is None:
                 detail = f"{self.config.bind_interface} has no address that leads there"
                 raise NativeError("address-unavailable", detail)
         return self.link.dial(address, tls, timeout_ms=int(timeout_s * 1000), source=source)
+
+
+def source_of(own: Iterable[str], target: str) -> str | None:
+    """Return the first of an interface's addresses that is of the family of ``target`` (``ip:port``)."""
+    wants_ipv6 = target.startswith("[")
+    return next((one for one in own if (":" in one) == wants_ipv6 and "%" not in one), None)
 
 
 class Self(NamedTuple):

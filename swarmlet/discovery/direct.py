@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import struct
 import threading
 from collections.abc import Iterable
 
@@ -18,8 +17,6 @@ from swarmlet.model.address import Address, parse_address
 
 #: More addresses of one name than this are not tried: a name with hundreds would keep a node busy for hours.
 MAX_PER_NAME = 4
-#: Asks for the IPv4 address of an interface (netdevice(7)).
-_SIOCGIFADDR = 0x8915
 
 
 def candidates(default_port: int, *sources: Iterable[str]) -> tuple[str, ...]:
@@ -120,39 +117,3 @@ def _text(sockaddr: tuple[object, ...]) -> str:
         return f"{host}:{port}"
     scope = f"%{sockaddr[3]}" if len(sockaddr) > 3 and sockaddr[3] else ""
     return f"[{host}{scope}]:{port}"
-
-
-def source_address(interface: str, target: str) -> str | None:
-    """Return this machine's address on ``interface`` in the family of ``target`` (``ip:port``), if any.
-
-    A global IPv6 address goes before a link-local one.
-    """
-    if not target.startswith("["):
-        return _ipv4_of(interface)
-    try:
-        with open("/proc/net/if_inet6", encoding="ascii") as file:  # noqa: PTH123 - read at every attempt
-            return ipv6_of(interface, file.read())
-    except OSError:
-        return None
-
-
-def ipv6_of(interface: str, table: str) -> str | None:
-    """Return an interface's address from the text of ``/proc/net/if_inet6``, a global one before others."""
-    rows = [row.split() for row in table.splitlines()]
-    found = [(row[3] != "00", row[0]) for row in rows if len(row) == 6 and row[5] == interface]
-    if not found:
-        return None
-    return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(min(found)[1]))
-
-
-def _ipv4_of(interface: str) -> str | None:
-    import fcntl  # noqa: PLC0415 - only when SWARM_BIND_INTERFACE is set
-
-    request = struct.pack("16s24x", interface.encode()[:15])
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-            answer = fcntl.ioctl(one.fileno(), _SIOCGIFADDR, request)
-    except OSError:
-        return None
-    # struct ifreq (netdevice(7)): the name, then a sockaddr_in, whose address is at its fourth byte.
-    return socket.inet_ntoa(answer[20:24])

@@ -15,6 +15,7 @@ from swarmlet import _native
 from swarmlet.agent import app
 from swarmlet.agent.app import Options, health, join_once, run_agent, status
 from swarmlet.agent.leaving import leave
+from swarmlet.agent.node import source_of
 from swarmlet.config.keys import Config
 from swarmlet.errors import SwarmletError
 from swarmlet.identity.store import Vault
@@ -454,6 +455,27 @@ def test_waiting_for_a_token_to_be_typed_can_be_interrupted(tmp_path):
         assert scenario(work) == 130
     finally:
         os.close(writing)
+
+
+def test_the_chosen_interface_is_used_and_a_missing_one_is_found_before_the_token_is_spent(tmp_path):
+    async def work(coordinator):
+        with pytest.raises(SwarmletError, match="SWL-404"):
+            await join_once(
+                make_config(tmp_path, bind_interface="nosuch0"), lambda: coordinator.token(tmp_path)
+            )
+        assert not coordinator.guests
+        return await join_once(
+            make_config(tmp_path, bind_interface="lo"), lambda: coordinator.token(tmp_path)
+        )
+
+    assert scenario(work) == 0
+
+
+def test_a_source_address_is_of_its_targets_family():
+    own = ("fe80::1%eth0", "192.0.2.7", "2001:db8::7")
+    assert source_of(own, "10.0.0.1:7946") == "192.0.2.7"
+    assert source_of(own, "[2001:db8::1]:7946") == "2001:db8::7"
+    assert source_of(own[:1], "[2001:db8::1]:7946") is None
 
 
 def test_without_tls_only_this_machine_is_a_place_to_go(tmp_path):

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from swarmlet.discovery import direct
-from swarmlet.discovery.direct import Resolver, candidates, source_address
+from swarmlet.discovery.direct import Resolver, candidates
 from swarmlet.errors import UnreachableError
 
 
@@ -82,21 +82,3 @@ def test_a_hanging_name_server_holds_up_neither_the_loop_nor_the_exit(monkeypatc
     release.set()
     assert time.monotonic() - began < 5
     assert asked == ["slow.example"]
-
-
-def test_the_source_address_is_of_the_targets_family():
-    assert source_address("lo", "127.0.0.1:1") == "127.0.0.1"
-    assert source_address("no-such-device", "127.0.0.1:1") is None
-    assert source_address("no-such-device", "[::1]:1") is None
-
-
-def test_a_global_ipv6_address_goes_before_a_link_local_one():
-    table = (
-        "fe800000000000000000000000000001 02 40 20 80 eth0\n"
-        "20010db8000000000000000000000005 02 40 00 80 eth0\n"
-        "00000000000000000000000000000001 01 80 10 80 lo\n"
-    )
-    assert direct.ipv6_of("eth0", table) == "2001:db8::5"
-    assert direct.ipv6_of("lo", table) == "::1"
-    assert direct.ipv6_of("eth1", table) is None
-    assert direct.ipv6_of("eth0", "garbage") is None
