@@ -40,7 +40,7 @@ LOG_OPTIONS = {"max-size": "1m", "max-file": "2"}
 #: Under memory pressure the kernel takes workloads before the agent.
 OOM_SCORE = 500
 
-_ROOT_USER = re.compile(r"(root|0+)?(:.*)?\Z")
+_ROOT_USER = re.compile(r"(root|[+-]?0+)?(:.*)?\Z", re.DOTALL)
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.-]+")
 
 
