@@ -70,6 +70,7 @@ def _nodes(commands: argparse._SubParsersAction[Parser]) -> None:
     _admin(group, "ls", commands_nodes.add_ls, "list nodes")
     _admin(group, "inspect", commands_nodes.add_inspect, "show one node")
     _admin(group, "rm", commands_nodes.add_rm, "remove a node; its certificate is refused from then on")
+    _admin(group, "allow", commands_nodes.add_allow, "let blocked hardware join again")
     _admin(group, "label", commands_nodes.add_label, "set and remove labels")
     for name, wanted, text in (
         ("cordon", Availability.CORDONED, "give a node no new work"),

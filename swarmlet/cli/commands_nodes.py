@@ -112,14 +112,35 @@ def add_rm(parser: Parser) -> None:
     """Add the options of ``nodes rm``."""
     add_common(parser)
     parser.add_argument("node", help="name, id or an unambiguous prefix")
+    parser.add_argument("--block", action="store_true", help="also keep its hardware out until  nodes allow")
     parser.set_defaults(run=rm)
 
 
 def rm(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
     """Remove a node: its certificates are refused from now on and its work ends."""
-    node = admin.change(NodeView, "DELETE", f"/v1/nodes/{part(args.node)}")
+    query = "?block=true" if args.block else ""
+    node = admin.change(NodeView, "DELETE", f"/v1/nodes/{part(args.node)}{query}")
     render.out(node.name)
     render.say(f"{node.name} was removed; its certificate is refused from now on")
+    if args.block:
+        render.say(
+            f"its hardware is kept out; to take that back: stratoswarm nodes allow {node.node_uid[:8]}"
+        )
+    return Exit.DONE
+
+
+def add_allow(parser: Parser) -> None:
+    """Add the options of ``nodes allow``."""
+    add_common(parser)
+    parser.add_argument("node", help="id or name of the removed node")
+    parser.set_defaults(run=allow)
+
+
+def allow(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
+    """Let the hardware of a removed node join again, with a new token."""
+    node = admin.change(NodeView, "POST", f"/v1/nodes/{part(args.node)}/allow")
+    render.out(node.name)
+    render.say(f"the hardware of {node.name} may join again, with a new token")
     return Exit.DONE
 
 

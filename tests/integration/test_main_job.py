@@ -137,6 +137,18 @@ def test_a_removed_node_is_refused_at_once(cluster: World) -> None:
     assert eventually(again.process.poll, "the second try ending") == 4
 
 
+def test_blocked_hardware_stays_out_until_it_is_allowed(cluster: World) -> None:
+    cluster.device("pi-1", token=cluster.token())
+    node = cluster.wait_state("pi-1", "ready")
+    cluster.stratoswarm_ok("nodes", "rm", "--block", "pi-1")
+    barred = cluster.device("pi-2", token=cluster.token())
+    assert eventually(barred.process.poll, "the join being refused") == 4
+    assert "SWL-111" in barred.output
+    cluster.stratoswarm_ok("nodes", "allow", node["node_uid"])
+    cluster.device("pi-3", token=cluster.token())
+    cluster.wait_state("pi-3", "ready")
+
+
 def test_leaving_tells_the_cluster_and_forgets_the_identity(cluster: World) -> None:
     agent = cluster.device("pi-1", token=cluster.token())
     cluster.wait_state("pi-1", "ready")
