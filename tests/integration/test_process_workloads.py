@@ -366,3 +366,30 @@ def test_two_hundred_processes_leave_nothing_behind(tmp_path: Path) -> None:
         assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors + 2
 
     play(tmp_path, act)
+
+
+def test_an_agent_without_containers_never_loads_what_they_need(tmp_path: Path) -> None:
+    script = """
+import asyncio, sys
+from pathlib import Path
+from tests.integration.workload_node import workload_node
+from tests.unit.workloads.samples import assignment
+from swarmlet.model.workload import AssignmentState
+
+async def main():
+    for _ in range(2):
+        async with workload_node(Path(sys.argv[1]), uid="n" * 36) as node:
+            await node.run(assignment())
+            await node.until_state(AssignmentState.SUCCEEDED)
+    print([name for name in ("docker", "requests", "swarmlet.workloads.docker") if name in sys.modules])
+
+asyncio.run(main())
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "data")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == "[]"
