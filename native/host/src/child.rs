@@ -9,7 +9,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -26,10 +26,8 @@ const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 const CAPABILITIES_MAX: libc::c_ulong = 64;
 /// Signals are numbered from 1 to this.
 const SIGNAL_MAX: libc::c_int = 64;
-/// Where closing stops on a kernel without `close_range`, when the limit says there could be more.
-const DESCRIPTORS_MAX: u64 = 1 << 20;
-/// `CLOSE_RANGE_CLOEXEC` (Linux 5.11).
-const CLOSE_RANGE_CLOEXEC: libc::c_uint = 1 << 2;
+/// Where closing stops on a kernel that cannot mark a range, when the open ones cannot be listed either.
+const DESCRIPTORS_MAX: RawFd = 1 << 16;
 
 // 32-bit ARM kept its 16-bit calls under the plain names.
 #[cfg(any(target_arch = "arm", target_arch = "x86"))]
@@ -143,7 +141,7 @@ struct Raw {
     ruleset: Option<RawFd>,
     parent: libc::pid_t,
     report: RawFd,
-    /// No descriptor of this process has this number or a higher one.
+    /// For kernels that cannot mark a range: no descriptor has this number or a higher one.
     descriptors_end: RawFd,
 }
 
@@ -197,11 +195,23 @@ impl Raw {
             ruleset: plan.ruleset.as_ref().map(AsRawFd::as_raw_fd),
             parent: std::process::id() as libc::pid_t,
             report: report.as_raw_fd(),
-            descriptors_end: sys::limits(libc::RLIMIT_NOFILE as libc::c_int)
-                .map_or(DESCRIPTORS_MAX, |(soft, _)| soft.min(DESCRIPTORS_MAX))
-                as RawFd,
+            descriptors_end: descriptors_end(),
         }
     }
+}
+
+/// One more than the highest open descriptor, and some for what other threads open meanwhile (which is closed on
+/// exec anyway, being opened so). Where the kernel marks a range it is not asked for.
+fn descriptors_end() -> RawFd {
+    if sys::mark_from(u32::MAX) {
+        return 0;
+    }
+    let highest = fs::read_dir("/proc/self/fd").ok().and_then(|entries| {
+        entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok())
+            .max()
+    });
+    highest.map_or(DESCRIPTORS_MAX, |highest| highest.saturating_add(64))
 }
 
 /// Waits for exec, which closes the pipe, or for the report of a step that failed.
@@ -268,13 +278,13 @@ unsafe fn run(raw: &Raw, plan: &Plan) -> ! {
         }
         drop_capabilities(raw);
         // A change of user clears this setting, so it comes after.
-        let tied = libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+        let tied = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong, 0);
         must(raw, Step::ParentDeath, tied);
         if libc::getppid() != raw.parent {
             // The agent died before the tie was made.
             libc::_exit(127);
         }
-        let given_up = libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        let given_up = sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0);
         must(raw, Step::NoNewPrivileges, given_up);
         if let Some(ruleset) = raw.ruleset {
             let entered = libc::syscall(landlock::SYS_RESTRICT_SELF, ruleset, 0);
@@ -283,12 +293,10 @@ unsafe fn run(raw: &Raw, plan: &Plan) -> ! {
         reset_signals(raw);
         close_on_exec(raw);
         if raw.filter.len > 0 {
-            let filtered = libc::prctl(
+            let filtered = sys::prctl(
                 libc::PR_SET_SECCOMP,
                 libc::SECCOMP_MODE_FILTER as libc::c_ulong,
-                &raw.filter as *const libc::sock_fprog,
-                0,
-                0,
+                &raw.filter as *const libc::sock_fprog as libc::c_ulong,
             );
             must(raw, Step::SystemCalls, filtered);
         }
@@ -323,7 +331,7 @@ unsafe fn fail(raw: &Raw, step: Step, errno: libc::c_int) -> ! {
 unsafe fn drop_bounding_set() {
     for capability in 0..CAPABILITIES_MAX {
         // SAFETY: takes numbers alone.
-        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } < 0 {
+        if unsafe { sys::prctl(libc::PR_CAPBSET_DROP, capability, 0) } < 0 {
             break;
         }
     }
@@ -355,11 +363,9 @@ unsafe fn drop_capabilities(raw: &Raw) {
     let none = [0_u32; 6];
     // SAFETY: header and data of version 3 are two and six words, which live for the call.
     unsafe {
-        libc::prctl(
+        sys::prctl(
             libc::PR_CAP_AMBIENT,
-            libc::PR_CAP_AMBIENT_CLEAR_ALL,
-            0,
-            0,
+            libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong,
             0,
         );
         let emptied = libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr());
@@ -385,22 +391,12 @@ unsafe fn reset_signals(raw: &Raw) {
 
 /// Marks everything but 0, 1 and 2 to be closed by exec; the report must be open until then.
 unsafe fn close_on_exec(raw: &Raw) {
-    // SAFETY: takes numbers alone.
-    unsafe {
-        // Linux 5.11; older ones are asked descriptor by descriptor.
-        let from: libc::c_uint = 3;
-        let marked = libc::syscall(
-            libc::SYS_close_range,
-            from,
-            libc::c_uint::MAX,
-            CLOSE_RANGE_CLOEXEC,
-        );
-        if marked == 0 {
-            return;
-        }
-        for descriptor in 3..raw.descriptors_end {
-            libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
-        }
+    if sys::mark_from(3) {
+        return;
+    }
+    for descriptor in 3..raw.descriptors_end {
+        // SAFETY: takes numbers alone.
+        unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
 }
 

@@ -12,6 +12,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 /// Numbers of a child's own descriptors start here, so that none is in the way of 0, 1 and 2.
 const HIGH_DESCRIPTOR: libc::c_int = 10;
 
+/// `CLOSE_RANGE_CLOEXEC` (Linux 5.11).
+const CLOSE_RANGE_CLOEXEC: libc::c_uint = 1 << 2;
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -126,6 +129,22 @@ pub(crate) fn eventfd_ring(counter: &OwnedFd) {
     unsafe { libc::write(counter.as_raw_fd(), one.as_ptr().cast(), one.len()) };
 }
 
+/// Marks all descriptors from `first` on to be closed by exec; false on a kernel before 5.11.
+///
+/// Async-signal-safe: one call, no memory.
+pub(crate) fn mark_from(first: u32) -> bool {
+    // SAFETY: takes numbers alone.
+    let marked = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            libc::c_uint::MAX,
+            CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    marked == 0
+}
+
 /// What to do with a child that has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
@@ -221,17 +240,33 @@ pub(crate) fn set_limit(resource: libc::c_int, value: u64) -> io::Result<()> {
     check(unsafe { libc::setrlimit(resource as _, &limit) }).map(drop)
 }
 
+/// `prctl(2)` with every argument in the width the kernel reads: a C function of variable arguments would take
+/// narrower ones without a word, and some options want the unused ones to be zero.
+///
+/// # Safety
+/// As of the option; an argument that is an address must be valid for what the kernel does with it.
+pub(crate) unsafe fn prctl(
+    option: libc::c_int,
+    second: libc::c_ulong,
+    third: libc::c_ulong,
+) -> libc::c_int {
+    const ZERO: libc::c_ulong = 0;
+    // SAFETY: as promised by the caller.
+    unsafe { libc::prctl(option, second, third, ZERO, ZERO) }
+}
+
 /// Closes this process to debuggers and core dumps.
 pub(crate) fn set_undumpable() -> io::Result<()> {
     // SAFETY: takes numbers alone.
-    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(drop)
+    check(unsafe { prctl(libc::PR_SET_DUMPABLE, 0, 0) }).map(drop)
 }
 
 /// Whether orphans below this process become its children.
 pub(crate) fn is_subreaper() -> bool {
     let mut answer: libc::c_int = 0;
+    let to = &mut answer as *mut libc::c_int as libc::c_ulong;
     // SAFETY: the kernel writes one int, which lives for the call.
-    let asked = unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &mut answer, 0, 0, 0) };
+    let asked = unsafe { prctl(libc::PR_GET_CHILD_SUBREAPER, to, 0) };
     asked == 0 && answer != 0
 }
 
@@ -239,11 +274,9 @@ pub(crate) fn is_subreaper() -> bool {
 pub(crate) fn takes_filters() -> bool {
     // SAFETY: the kernel fails to read from null and changes nothing.
     let asked = unsafe {
-        libc::prctl(
+        prctl(
             libc::PR_SET_SECCOMP,
             libc::SECCOMP_MODE_FILTER as libc::c_ulong,
-            std::ptr::null::<libc::sock_fprog>(),
-            0,
             0,
         )
     };
