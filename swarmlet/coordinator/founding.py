@@ -22,7 +22,7 @@ from swarmlet.model import places
 from swarmlet.model.records import ClusterRecord
 
 #: The longest cluster name, in characters; a token carries it.
-MOST_NAME = 64
+MOST_NAME = 63
 
 
 def init_cluster(directory: Path, name: str, clock: Clock) -> ClusterRecord:
@@ -30,16 +30,16 @@ def init_cluster(directory: Path, name: str, clock: Clock) -> ClusterRecord:
 
     Args:
         directory: Where the coordinator keeps everything; only its owner may enter it.
-        name: For people: 1 to 64 printable characters.
+        name: For people: 1 to 63 bytes of printable text, as tokens carry it.
         clock: The coordinator's.
 
     Raises:
         SwarmletError: ``SWL-600`` when there is a cluster, ``SWL-400`` for a name that cannot be,
             ``SWL-301``, ``SWL-302`` and ``SWL-306`` as usual.
     """
-    if not (name and name.isprintable() and len(name) <= MOST_NAME and name == name.strip()):
+    if not (name and name.isprintable() and len(name.encode()) <= MOST_NAME and name == name.strip()):
         detail = f"{name[:80]!r} cannot name a cluster"
-        raise error("SWL-400", detail=detail, hint=f"--name of 1 to {MOST_NAME} printable characters")
+        raise error("SWL-400", detail=detail, hint=f"--name of 1 to {MOST_NAME} bytes of printable text")
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as failure:
