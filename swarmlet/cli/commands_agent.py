@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
@@ -16,7 +16,16 @@ from swarmlet.errors import Exit
 if TYPE_CHECKING:
     from swarmlet.agent.reach import ReachView
 
+T = TypeVar("T")
+
 _WHERE = frozenset({"data_dir"})
+
+
+def _complete(work: Coroutine[Any, Any, T]) -> T:
+    """Run to its end on an event loop, which is imported after the agent made it light (its ``__init__``)."""
+    import asyncio  # noqa: PLC0415
+
+    return asyncio.run(work)
 
 
 class ShownSteps:
@@ -88,7 +97,7 @@ def _run(args: argparse.Namespace, render: Renderer) -> int:
         chosen=frozenset(key.field for key in keys.KEYS if loaded.chosen(key.field)),
     )
     path = args.token_file or config.auth_token_file
-    return asyncio.run(
+    return _complete(
         run_agent(
             config, lambda: take_token(args.token, path, render), steps=ShownSteps(render), options=options
         )
@@ -111,7 +120,7 @@ def leave(args: argparse.Namespace, render: Renderer) -> Exit:
     """Leave the cluster for good: tell it, end all work, remove the identity."""
     from swarmlet.agent.leaving import leave as leave_cluster  # noqa: PLC0415 - as above
 
-    done = asyncio.run(leave_cluster(node_settings(args).config, force=args.force))
+    done = _complete(leave_cluster(node_settings(args).config, force=args.force))
     if done.node:
         render.out(done.node)
     told = "the cluster was told" if done.told else "the cluster could not be told and still lists it"
@@ -133,7 +142,7 @@ def status(args: argparse.Namespace, render: Renderer) -> Exit:
     """Show how this device stands with its cluster, since when, why, and what to do."""
     from swarmlet.agent import app  # noqa: PLC0415 - as above
 
-    found = asyncio.run(app.status(node_settings(args).config))
+    found = _complete(app.status(node_settings(args).config))
     link = found.connection
     facts = [
         ("node", found.node or "-"),
@@ -174,7 +183,7 @@ def health(args: argparse.Namespace, render: Renderer) -> Exit:
     """Show the health of this device's agent; exit 1 unless it is well."""
     from swarmlet.agent import app  # noqa: PLC0415 - as above
 
-    found = asyncio.run(app.health(node_settings(args).config))
+    found = _complete(app.health(node_settings(args).config))
     rows = [
         [one.name, one.status, f"{one.since_seconds:.0f}s", one.why or "-", one.next or "-"]
         for one in found.checks
@@ -203,7 +212,7 @@ def test_connection(args: argparse.Namespace, render: Renderer) -> Exit:
 
     config = node_settings(args).config
     token = take_token(args.token, args.token_file, render)
-    found = asyncio.run(reach.test_connection(config, reach.known(config, token)))
+    found = _complete(reach.test_connection(config, reach.known(config, token)))
     render.emit(found, args.output, table=lambda _wide: _reach_table(found), names=list)
     if any(one.trusted or (one.reached and one.trusted is None) for one in found):
         if all(one.trusted is None for one in found if one.reached):
