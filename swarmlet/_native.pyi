@@ -292,8 +292,9 @@ class ServerTls:
 class ClientTls:
     """TLS of an outbound connection: the pin is the only trust (T3).
 
-    ``now_ms`` is cluster time in Unix milliseconds, or ``None`` to judge no validity dates (first join). An
-    empty ``cluster_id`` takes any cluster under a pinned root. The identity is a node's.
+    ``now_ms`` is cluster time in Unix milliseconds, by which a certificate may have expired but is never too
+    new, or ``None`` to judge no validity dates (first join). An empty ``cluster_id`` takes any cluster under
+    a pinned root. The identity is a node's.
 
     Raises:
         NativeError: ``pins-missing``, ``cluster-id``, ``certificate-damaged``, ``identity-mismatch``.

@@ -54,6 +54,8 @@ def failure_of(event: Closed, address: str, *, asked: bool) -> Failure:
         return Failure("SWL-202", fields, 9, "its key is not the one in the token")
     if event.reason == "certificate-role":
         return Failure("SWL-206", {"address": address}, 8, "it is not a coordinator")
+    if event.reason == "certificate-invalid":
+        return Failure("SWL-211", {"address": address, "detail": detail}, 8, "its certificate does not hold")
     if event.reason == "protocol-version":
         fields = {"address": address, "theirs": detail, "ours": str(PROTOCOL_VERSION)}
         return Failure("SWL-208", fields, 7, f"it speaks protocol version {detail}")

@@ -121,7 +121,7 @@ def test_a_server_without_the_right_name_is_refused(authority: Authority, uri: s
         assert closed_by(address, authority.client_tls())[0] == "certificate-role"
 
 
-def test_a_first_join_judges_no_dates_and_a_member_judges_them_by_cluster_time(authority: Authority) -> None:
+def test_a_first_join_judges_no_dates_and_a_member_judges_expiry_by_cluster_time(authority: Authority) -> None:
     old = authority.coordinator(not_before=now() - 9 * DAY, not_after=now() - 8 * DAY)
     with end() as server, end() as client:
         _, address = server.engine.listen("127.0.0.1:0", authority.server_tls(old))
@@ -130,7 +130,8 @@ def test_a_first_join_judges_no_dates_and_a_member_judges_them_by_cluster_time(a
         client.opened(conn=client.engine.connect(address, authority.client_tls(at_ms=then)))
         reason, detail = closed_by(address, authority.client_tls(at_ms=now_ms()))
         assert (reason, detail) == ("certificate-invalid", "a certificate of its chain has expired")
-        assert closed_by(address, authority.client_tls(at_ms=0))[0] == "certificate-invalid"
+        # The coordinator's clock was behind when this node last heard of it, and has been set since (C10).
+        client.opened(conn=client.engine.connect(address, authority.client_tls(at_ms=0)))
 
 
 def test_an_expired_client_certificate_is_let_in_and_flagged(authority: Authority) -> None:

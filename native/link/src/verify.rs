@@ -167,7 +167,7 @@ pub struct PinVerifier {
     pub pins: Vec<Pin>,
     /// The cluster it must be; `None` takes any cluster under a pinned root.
     pub cluster: Option<ClusterId>,
-    /// Cluster time in Unix milliseconds; `None` judges no dates.
+    /// Cluster time in Unix milliseconds, for what has expired; `None` judges no dates.
     pub now_ms: Option<i64>,
 }
 
@@ -217,21 +217,21 @@ impl PinVerifier {
         })
     }
 
-    /// Returns when to judge the path. Where no dates are to be judged, that is when its last part began to be
-    /// valid: every path that was ever valid was valid then.
+    /// Returns when to judge the path: now, yet never before its last part began to be valid.
+    ///
+    /// Where no dates are to be judged that beginning is the moment itself: every path that was ever valid was valid
+    /// then. Where they are, a beginning in the future tells that the node's time is behind the cluster's, which set
+    /// its clock since: only a connection can tell the node so, and only the cluster's own authority could have signed it.
     fn instant(
         &self,
         leaf: &CertificateDer<'_>,
         rest: &[CertificateDer<'_>],
     ) -> Result<UnixTime, Refusal> {
-        if let Some(now_ms) = self.now_ms {
-            return Ok(unix(now_ms));
-        }
-        let mut latest = read(leaf)?.not_before_ms;
+        let mut began = read(leaf)?.not_before_ms;
         for cert in rest {
-            latest = latest.max(read(cert)?.not_before_ms);
+            began = began.max(read(cert)?.not_before_ms);
         }
-        Ok(unix(latest))
+        Ok(unix(self.now_ms.map_or(began, |now_ms| now_ms.max(began))))
     }
 }
 

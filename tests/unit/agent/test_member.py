@@ -272,6 +272,7 @@ def test_a_flood_of_local_news_is_bounded_and_kept():
         (End(Outcome.LOST, "connection-refused", ""), "SWL-200"),
         (End(Outcome.LOST, "name-unresolved", "x"), "SWL-204"),
         (End(Outcome.LOST, "pin-mismatch", "found=a expected=b"), "SWL-202"),
+        (End(Outcome.LOST, "certificate-invalid", "it has expired"), "SWL-211"),
         (End(Outcome.LOST, "lease-lapsed", ""), "SWL-200"),
         (End(Outcome.LOST, "shutdown", ""), "SWL-200"),
         (End(Outcome.LOST, "protocol", "odd"), "SWL-201"),

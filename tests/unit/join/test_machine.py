@@ -196,6 +196,7 @@ def test_an_unresolved_name_is_named_without_its_port():
         ("not-swarmlet", "SWL-201"),
         ("protocol", "SWL-201"),
         ("certificate-role", "SWL-206"),
+        ("certificate-invalid", "SWL-211"),
         ("anything-new", "SWL-201"),
     ],
 )
