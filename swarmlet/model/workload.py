@@ -120,7 +120,7 @@ def may_advance(before: AssignmentState, after: AssignmentState, *, restarted: b
     """Say whether an assignment observed in ``before`` may next be observed in ``after``.
 
     States never go backwards and a terminal one is final. Only a restart on the same node (``restarted``: the
-    restart count grew) begins again at an earlier state. Staying in a state is allowed.
+    restart count is another) begins again at an earlier state. Staying in a state is allowed.
     """
     if before in TERMINAL:
         return False

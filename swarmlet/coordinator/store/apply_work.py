@@ -158,13 +158,14 @@ def report_observed(db: sqlite3.Connection, command: ReportObserved, effects: Ef
 
 def is_news(assignment: AssignmentRecord, node_uid: str, seen: Observation) -> bool:
     """Say whether ``seen``, reported by ``node_uid``, changes what is known of ``assignment``."""
-    restarted = seen.restarts > assignment.restarts
+    # Another count, either way: a lower one is of a node that lost its journal and counts anew. What is old
+    # is told by the sequence, which a lost journal does not set back.
+    restarted = seen.restarts != assignment.restarts
     return (
         assignment.node_uid == node_uid
         and assignment.epoch == seen.epoch
         and seen.sequence > assignment.sequence
         and may_advance(assignment.state, seen.state, restarted=restarted)
-        and seen.restarts >= assignment.restarts
     )
 
 

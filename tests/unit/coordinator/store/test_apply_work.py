@@ -184,8 +184,15 @@ def test_a_restart_on_the_node_may_begin_again(two: Bench) -> None:
     two.do(report(1, seen("w.0.1", "running", 1)))
     assert not two.do(report(1, seen("w.0.1", "preparing", 2))).changed
     assert two.do(report(1, seen("w.0.1", "preparing", 3, restarts=1))).changed
-    assert not two.do(report(1, seen("w.0.1", "running", 4, restarts=0))).changed
     assert row(two).restarts == 1
+
+
+def test_a_node_that_lost_its_journal_may_count_its_restarts_anew(two: Bench) -> None:
+    two.do(plan(place(1)))
+    two.do(report(1, seen("w.0.1", "running", 5, restarts=3)))
+    assert not two.do(report(1, seen("w.0.1", "preparing", 4, restarts=0))).changed
+    assert two.do(report(1, seen("w.0.1", "preparing", 6, restarts=0))).changed
+    assert row(two).restarts == 0
 
 
 @given(st.lists(st.tuples(st.sampled_from(list(AssignmentState)), st.booleans()), max_size=12))
