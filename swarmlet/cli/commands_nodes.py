@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
 
 from swarmlet.cli import tables
@@ -12,6 +13,7 @@ from swarmlet.cli.render import Renderer
 from swarmlet.cli.words import age, gigabytes, instant, percent_of
 from swarmlet.errors import Exit, error
 from swarmlet.model.membership import Availability
+from swarmlet.model.names import LABEL_KEY, LABEL_VALUE
 from swarmlet.model.requests import AvailabilityRequest, LabelsRequest
 from swarmlet.model.views import NodeList, NodeView
 
@@ -173,10 +175,11 @@ def parse_labels(words: list[str]) -> dict[str, str | None]:
     changes: dict[str, str | None] = {}
     for word in words:
         key, equals, value = word.partition("=")
-        if equals and key:
-            changes[key] = value
-        elif not equals and len(word) > 1 and word.endswith("-"):
-            changes[word[:-1]] = None
+        removed = not equals and word.endswith("-")
+        key = key[:-1] if removed else key
+        fits = re.match(LABEL_KEY, key) and re.match(LABEL_VALUE, value)
+        if fits and (equals or removed):
+            changes[key] = None if removed else value
         else:
             raise error(
                 "SWL-400", detail=f"{word!r} is not KEY=VALUE or KEY-", hint="nodes label NODE zone=garden"

@@ -127,8 +127,14 @@ def build_request(args: argparse.Namespace, command: tuple[str, ...]) -> SubmitR
     """
     if args.image is None and not command:
         raise error(
-            "SWL-400", detail="nothing to run was given", hint="stratoswarm run IMAGE, or  run -- COMMAND..."
+            "SWL-400",
+            detail="nothing to run was given",
+            hint="stratoswarm run -- COMMAND..., or  stratoswarm run IMAGE",
         )
+    if not 1 <= args.replicas <= 1000:
+        raise error("SWL-400", detail=f"--replicas {args.replicas} is not 1 to 1000", hint="--replicas 3")
+    if args.cpu is not None and not 0 < args.cpu <= 4096:
+        raise error("SWL-400", detail=f"--cpu {args.cpu:g} is not a number of cores", hint="--cpu 0.5")
     return SubmitRequest(
         kind=Kind.PROCESS if args.image is None else Kind.CONTAINER,
         name=args.name,

@@ -24,3 +24,8 @@ def to_node_name(text: str) -> str | None:
     """
     name = _NOT_ALLOWED.sub("-", text.lower()).strip("-")[:MAX_NAME].rstrip("-")
     return name or None
+
+
+#: A label's key, and its value: what can be written in a constraint without quoting.
+LABEL_KEY = r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?\Z"
+LABEL_VALUE = r"^[A-Za-z0-9._:/@+-]{0,253}\Z"

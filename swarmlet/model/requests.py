@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 
 from swarmlet.model.membership import Availability
+from swarmlet.model.names import LABEL_KEY, LABEL_VALUE
 from swarmlet.model.workload import Kind, OnPartition, RestartPolicy, WorkloadSpec
 from swarmlet.model.workload import Resources as SpecResources
 
@@ -49,8 +50,8 @@ class LabelsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     labels: Annotated[
         dict[
-            Annotated[str, msgspec.Meta(min_length=1, max_length=63)],
-            Annotated[str, msgspec.Meta(max_length=253)] | None,
+            Annotated[str, msgspec.Meta(min_length=1, max_length=63, pattern=LABEL_KEY)],
+            Annotated[str, msgspec.Meta(max_length=253, pattern=LABEL_VALUE)] | None,
         ],
         msgspec.Meta(min_length=1, max_length=64),
     ]

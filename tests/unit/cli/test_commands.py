@@ -27,7 +27,7 @@ def test_labels_are_set_and_removed() -> None:
     assert parse_labels(["zone=garden", "old-", "empty="]) == {"zone": "garden", "old": None, "empty": ""}
 
 
-@pytest.mark.parametrize("word", ["zone", "=x", "-", ""])
+@pytest.mark.parametrize("word", ["zone", "=x", "-", "", "a b=1", "a=b c", "zone=\n", "x" * 64 + "=1"])
 def test_what_is_no_label_is_refused(word: str) -> None:
     with pytest.raises(SwarmletError):
         parse_labels([word])
