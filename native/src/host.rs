@@ -68,8 +68,12 @@ impl Process {
 }
 
 #[pyfunction]
-#[pyo3(signature = (argv, env, directory, *, memory_bytes=None, cpu_cores=None, max_processes=256, max_files=1024,
-    uid=None, gid=None, writable=Vec::new(), hidden=Vec::new(), cgroup=None))]
+#[pyo3(
+    signature = (argv, env, directory, *, memory_bytes=None, cpu_cores=None, max_processes=256, max_files=1024,
+        uid=None, gid=None, writable=Vec::new(), hidden=Vec::new(), cgroup=None),
+    text_signature = "(argv, env, directory, *, memory_bytes=None, cpu_cores=None, max_processes=256, \
+        max_files=1024, uid=None, gid=None, writable=(), hidden=(), cgroup=None)"
+)]
 #[allow(clippy::too_many_arguments)] // keyword arguments of Python
 fn spawn(
     py: Python<'_>,
