@@ -29,6 +29,7 @@ from swarmlet.coordinator.store.commands import (
 )
 from swarmlet.link import messages as m
 from swarmlet.model.health import Reading
+from swarmlet.model.membership import NodeState
 from swarmlet.model.records import NodeRecord
 from swarmlet.model.workload import Observation
 
@@ -242,14 +243,21 @@ class Members:
         return [uid for uid, row in known if row is not None and plain_serial(row.serial) in denied]
 
     def _changed(self, _command: AnyCommand, result: Result) -> None:
-        for node_uid in result.generations:
+        for node_uid in {*result.generations, *result.nodes}:
             peer = self._voices.get(node_uid)
-            if peer is not None:
+            # A node's row alone matters to one that is still owed its first snapshot.
+            if peer is not None and (node_uid in result.generations or peer.dispatch.generation is None):
                 self._tell(peer)
 
     def _tell(self, peer: Peer) -> None:
-        """Bring a node up to what it should know, as far as its connection has room."""
+        """Bring a node up to what it should know, as far as its connection has room.
+
+        A node that came back is told nothing until the disk says so: until then a plan under way may give its
+        work to another node, and without a snapshot it begins nothing that may not run twice (N4).
+        """
         if not peer.welcomed or peer.phase is not Phase.MEMBER:
+            return
+        if self._picture.nodes[peer.node_uid].state is NodeState.DOWN:
             return
         now = wanted(self._picture, peer.node_uid, self._clock.wall_ms())
         if all(peer.send(message) for message in peer.dispatch.messages(now)):

@@ -105,6 +105,7 @@ class Planning:
         moment = Moment(
             now_ms=self._clock.wall_ms(),
             gone_s=self._registry.gone_s(now),
+            present=self._registry.present,
             up_s=now - self._began,
             lease_s=self._registry.lease_s,
             suspended=self.suspended,

@@ -11,6 +11,7 @@ Seconds here are on the boot clock, which a change of the wall clock does not mo
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from swarmlet.coordinator.brake import Brake, Suspension
 from swarmlet.coordinator.store.commands import NodeTransition
@@ -100,6 +101,11 @@ class Registry:
         self._removed[node_uid] = now
 
     # ---- what follows
+
+    @property
+    def present(self) -> AbstractSet[str]:
+        """The nodes that hold their lease, as the engine told; the disk follows a moment later."""
+        return self._present
 
     def gone_s(self, now: float) -> dict[str, float]:
         """Return for how many seconds each node has been without a lease, or removed."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from swarmlet.coordinator.candidates import Candidates, Pick
@@ -47,6 +48,7 @@ class Moment(NamedTuple):
     Attributes:
         now_ms: Unix milliseconds, for the record.
         gone_s: Seconds since the lease of each node that is down lapsed, or since a node was removed.
+        present: Nodes that hold their lease, also where the disk does not say so yet.
         up_s: Seconds since this coordinator started: for so long at least nodes not in ``gone_s`` are gone.
         lease_s: Length of a lease, in seconds.
         suspended: Why reassignment is suspended (N6), or ``None``.
@@ -55,6 +57,7 @@ class Moment(NamedTuple):
 
     now_ms: int
     gone_s: Mapping[str, float] = {}
+    present: AbstractSet[str] = frozenset()
     up_s: float = math.inf
     lease_s: float = 15.0
     suspended: str | None = None
@@ -139,7 +142,7 @@ def patience(current: AssignmentRecord, node: NodeRecord | None, moment: Moment,
     if node is None or node.state in _GONE_FOR_GOOD:
         return moment.lease_s + GRACE_S - gone_s if singleton else 0.0
     if is_live(current) and node.state is NodeState.DOWN:
-        return GRACE_S - gone_s
+        return GRACE_S if current.node_uid in moment.present else GRACE_S - gone_s
     return 0.0
 
 

@@ -183,7 +183,8 @@ class Brain:
         attention = self.picture.take_attention()
         reason = None if suspension is None else suspension.reason
         now = self.clock.now
-        moment = Moment(self.clock.ms, self.registry.gone_s(now), now - self._began, LEASE_S, reason)
+        gone, present = self.registry.gone_s(now), self.registry.present
+        moment = Moment(self.clock.ms, gone, present, now - self._began, LEASE_S, reason)
         decided = plan(self.picture, attention, moment)
         if decided.wake_s is not None:
             self.clock.at(self.clock.now + decided.wake_s, lambda: self._look_again(life, attention))

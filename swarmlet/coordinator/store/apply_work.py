@@ -19,8 +19,12 @@ from swarmlet.coordinator.store.commands import (
 )
 from swarmlet.coordinator.store.effects import Effects
 from swarmlet.errors import SwarmletError, error
+from swarmlet.model.membership import NodeState
 from swarmlet.model.records import AssignmentRecord
 from swarmlet.model.workload import TERMINAL, AssignmentState, Observation, may_advance
+
+#: A node in one of these may run what it was given.
+_LEASED = frozenset({NodeState.READY, NodeState.SUSPECT})
 
 
 def submit_workload(db: sqlite3.Connection, command: SubmitWorkload, effects: Effects) -> None:
@@ -66,22 +70,31 @@ def stop_workload(db: sqlite3.Connection, command: StopWorkload, effects: Effect
 def plan_assignments(db: sqlite3.Connection, command: PlanAssignments, effects: Effects) -> None:
     """Take the scheduler's decisions, all or none."""
     for assignment_id in command.lose:
-        assignment = _require_assignment(db, assignment_id)
-        if assignment.state not in TERMINAL:
-            end(
-                db,
-                effects,
-                assignment_id,
-                state=AssignmentState.LOST,
-                at_ms=command.at_ms,
-                reason="the node's lease lapsed",
-            )
+        _lose(db, _require_assignment(db, assignment_id), command.at_ms, effects)
     for assignment_id in command.stop:
         _stop(db, _require_assignment(db, assignment_id), effects)
     for place in command.place:
         _place(db, place, command.at_ms, effects)
     for workload_id, reason in sorted(command.pending.items()):
         _explain(db, workload_id, reason, effects)
+
+
+def _lose(db: sqlite3.Connection, assignment: AssignmentRecord, at_ms: int, effects: Effects) -> None:
+    """Give an assignment up with its node, unless that node came back since the plan was made (N4)."""
+    if assignment.state in TERMINAL:
+        return
+    (state,) = db.execute("SELECT state FROM node WHERE node_uid = ?", (assignment.node_uid,)).fetchone()
+    if NodeState(state) in _LEASED:
+        detail = f"{assignment.assignment_id} cannot be given up: its node is {state}"
+        raise error("SWL-608", detail=detail, hint="plan again")
+    end(
+        db,
+        effects,
+        assignment.assignment_id,
+        state=AssignmentState.LOST,
+        at_ms=at_ms,
+        reason="the node's lease lapsed",
+    )
 
 
 def _place(db: sqlite3.Connection, place: Place, at_ms: int, effects: Effects) -> None:

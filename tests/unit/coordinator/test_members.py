@@ -12,6 +12,9 @@ from swarmlet.coordinator.members import Members, World
 from swarmlet.coordinator.relay import BrokenStreamError
 from swarmlet.coordinator.session import Phase
 from swarmlet.coordinator.store.commands import (
+    NodeTransition,
+    Place,
+    PlanAssignments,
     RemoveNode,
     RenewCertificate,
     RevokeToken,
@@ -404,6 +407,25 @@ async def test_after_a_restart_nodes_are_suspect_until_they_come_back(tmp_path) 
         await one.hears(conn, m.Welcome)
         one.leases.changed(uid, "back", 0)
         await one.parts.until(lambda: one.parts.picture.nodes[uid].state is NodeState.READY)
+
+
+async def test_a_node_that_came_back_is_told_nothing_before_the_disk_says_so(tmp_path) -> None:
+    """Else it would begin again what a plan under way gives to another node (N4)."""
+    async with cluster(tmp_path, planning=False) as one:
+        uid = await one.parts.join("pi")
+        await one.parts.apply(SubmitWorkload, workload_id="w", spec=spec())
+        await one.parts.apply(PlanAssignments, place=(Place("w.0.1", "w", 0, 1, uid),))
+        await one.parts.apply(NodeTransition, node_uid=uid, state=NodeState.DOWN, reason="test")
+        conn = one.open(uid)
+        one.say(conn, greeting())
+        await one.hears(conn, m.Welcome)
+        assert one.said(conn, m.Desired) == []
+        await one.parts.apply(PlanAssignments, lose=("w.0.1",))
+        assert one.said(conn, m.Desired) == []
+        one.leases.changed(uid, "back", 0)
+        told = await one.hears(conn, m.Desired)
+        assert (told.full, told.assignments) == (True, ())
+        assert one.parts.picture.nodes[uid].state is NodeState.READY
 
 
 async def test_a_bug_in_one_handler_costs_one_connection(tmp_path, monkeypatch, caplog) -> None:

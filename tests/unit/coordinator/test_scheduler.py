@@ -48,6 +48,7 @@ def decide(nodes=(), workloads=(), assignments=(), moment=NOW) -> Plan:
         (assignment(), node(state=NodeState.DOWN), NOW._replace(gone_s={"uid-n": 1.0}), Step.WAIT),
         (assignment(), node(state=NodeState.DOWN), NOW._replace(gone_s={"uid-n": GRACE_S}), Step.MOVE),
         (assignment(), node(state=NodeState.DOWN), NOW, Step.MOVE),
+        (assignment(), node(state=NodeState.DOWN), NOW._replace(present={"uid-n"}), Step.WAIT),
         (assignment(), node(state=NodeState.DOWN), NOW._replace(suspended="x"), Step.HOLD),
         (assignment(), node(availability=Availability.DRAINING), NOW, Step.STOP),
         (assignment(stop=True), node(availability=Availability.DRAINING), NOW, Step.KEEP),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from swarmlet.coordinator.store import commands as c
 from swarmlet.coordinator.store import queries
+from swarmlet.model.membership import NodeState
 from swarmlet.model.workload import TERMINAL, AssignmentState, may_advance
 from tests.fakes.history import T0, Bench, admit, mint, place, plan, report, seen, submit, uid
 
@@ -57,6 +58,18 @@ def test_a_lost_replica_keeps_the_name_because_it_is_placed_again(two: Bench) ->
     two.do(report(1, seen("w.0.1", "succeeded", 1)))
     two.do(plan(lose=("w.1.1",)))
     assert two.refusal(submit("other", name="w")) == "SWL-505"
+
+
+def test_nothing_is_given_up_with_a_node_that_came_back_since_the_plan_was_made(two: Bench) -> None:
+    two.do(plan(place(1)))
+    for state in (NodeState.READY, NodeState.SUSPECT):
+        two.do(c.NodeTransition(at_ms=T0, actor="coordinator", node_uid=uid(1), state=state, reason="test"))
+        assert two.refusal(plan(place(2, epoch=2), lose=("w.0.1",))) == "SWL-608"
+        assert row(two).state is AssignmentState.ASSIGNED
+    down = NodeState.DOWN
+    two.do(c.NodeTransition(at_ms=T0, actor="coordinator", node_uid=uid(1), state=down, reason="test"))
+    two.do(plan(place(2, epoch=2), lose=("w.0.1",)))
+    assert row(two).state is AssignmentState.LOST
 
 
 def test_stopping_asks_every_node_that_has_some_of_it(two: Bench) -> None:
