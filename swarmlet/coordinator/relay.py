@@ -58,8 +58,8 @@ class Stream:
 
     def feed(self, data: bytes) -> None:
         """Take data from the node. More than was granted ends the stream: that node keeps no rules."""
-        if self._over:
-            return
+        if self._over or not data:
+            return  # nothing costs no credit, so it must not be kept either
         if self._held + len(data) > 2 * WINDOW:
             self.end(BrokenStreamError("it sent more than it was asked for"))
             return

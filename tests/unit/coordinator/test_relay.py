@@ -51,6 +51,17 @@ async def test_a_stream_is_asked_for_and_ends_when_the_node_ends_it() -> None:
     assert StreamClose(1) not in channel.sent
 
 
+async def test_empty_frames_are_not_kept_however_many_come() -> None:
+    channel = Channel()
+    relay = Relay(channel)
+    with relay.logs("a", follow=True, tail=None) as stream:
+        for _ in range(1000):
+            relay.data(1, b"")
+        relay.data(1, b"x")
+        relay.closed(StreamClose(1))
+        assert [chunk async for chunk in stream.read()] == [b"x"]
+
+
 async def test_a_reader_that_goes_away_closes_the_stream() -> None:
     channel = Channel()
     relay = Relay(channel)
