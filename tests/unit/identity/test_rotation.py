@@ -1,4 +1,4 @@
-"""When a certificate is to be renewed: half-way, give or take a tenth, and only by time that was told (C4)."""
+"""When a certificate is to be renewed: half-way, give or take a tenth, only by time that was told (C4)."""
 
 from __future__ import annotations
 
