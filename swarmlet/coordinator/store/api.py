@@ -18,7 +18,7 @@ Laws every store keeps:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import msgspec
@@ -123,11 +123,16 @@ class AdmissionFacts(msgspec.Struct, frozen=True):
 class Store(Protocol):
     """Durable state of one cluster. Every method may be called from any task of the event loop."""
 
-    async def apply(self, command: AnyCommand) -> Result:
+    async def apply(self, command: AnyCommand, late: Callable[[Result], None] | None = None) -> Result:
         """Apply one command durably.
 
         Commands of one caller that awaits each are applied in that order; commands that are under way
         together share a transaction and a sync of the disk (group commit).
+
+        Args:
+            command: What to do.
+            late: Called when the command turns out to have been applied after this call had ended without a
+                result, so that memory beside the store can follow all the same.
 
         Raises:
             SwarmletError: The command is refused (its code says why), the disk is full (``SWL-302``), the

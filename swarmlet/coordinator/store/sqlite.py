@@ -76,9 +76,9 @@ class SqliteStore:
     async def __aexit__(self, *_exc: object) -> None:
         await self.close()
 
-    async def apply(self, command: AnyCommand) -> Result:
+    async def apply(self, command: AnyCommand, late: Callable[[Result], None] | None = None) -> Result:
         """Apply one command durably; see the interface."""
-        return await self._write(functools.partial(apply, command=command))
+        return await self._write(functools.partial(apply, command=command), late)
 
     async def cluster(self) -> ClusterRecord | None:
         """Return the cluster, or ``None`` before it was founded."""
@@ -184,19 +184,25 @@ class SqliteStore:
 
     # ---- threads
 
-    async def _write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    async def _write(
+        self, work: Callable[[sqlite3.Connection], _T], late: Callable[[_T], None] | None = None
+    ) -> _T:
         loop = asyncio.get_running_loop()
+        answer: asyncio.Future[_T] = loop.create_future()
         try:
             async with asyncio.timeout(self._wait_s):
                 await self._slots.acquire()
-                answer: asyncio.Future[_T] = loop.create_future()
                 # The slot is given back when the work is over, not when somebody stops waiting for it: a disk
                 # that hangs must not let the queue grow.
                 self._writer.put(Waiting(work, answer, loop, self._slots.release))
-                return await answer
-        except TimeoutError as late:
+                # What is queued is done, whoever stops waiting for it.
+                return await asyncio.shield(answer)
+        except TimeoutError as timeout:
             waited = "writing to the cluster database"
-            raise error("SWL-205", what_waited=waited, seconds=f"{self._wait_s:g}") from late
+            raise error("SWL-205", what_waited=waited, seconds=f"{self._wait_s:g}") from timeout
+        finally:
+            if not answer.done():
+                answer.add_done_callback(functools.partial(_told_late, late))
 
     async def _read(
         self, query: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
@@ -228,3 +234,9 @@ class SqliteStore:
         for db in self._open_readers:
             db.close()
         self._writer.stop()
+
+
+def _told_late(late: Callable[[_T], None] | None, answer: asyncio.Future[_T]) -> None:
+    """Hand on an outcome that nobody waited for; a refusal changed nothing."""
+    if late is not None and not answer.cancelled() and answer.exception() is None:
+        late(answer.result())
