@@ -68,9 +68,9 @@ def failure_of(event: Closed, address: str, *, asked: bool) -> Failure:
             sentence += ", after the request was sent; the token may have been used"
         fields = {"address": address, "detail": sentence}
         return Failure("SWL-200", fields, rank, sentence, slow=rank >= 3)
-    return Failure(
-        "SWL-201", {"address": address, "detail": detail or event.reason}, 6, detail or event.reason
-    )
+    fields = {"address": address, "detail": detail or event.reason}
+    # Connections that a busy coordinator has no room for yet wait in its kernel, and it says nothing so long.
+    return Failure("SWL-201", fields, 6, detail or event.reason, slow=event.reason == "silent")
 
 
 def refusal(refused: Refused, expires_s: int, name: str) -> tuple[str, dict[str, str]]:

@@ -205,11 +205,18 @@ def test_every_way_a_connection_ends_has_its_code(reason, code):
     assert at_first_address(plan).feed(Closed(reason, "d")).failure.code == code
 
 
-def test_a_silent_address_gets_a_second_more_patient_round():
+@pytest.mark.parametrize(("reason", "code"), [("timed-out", "SWL-200"), ("silent", "SWL-201")])
+def test_a_slow_address_gets_a_second_more_patient_round(reason, code):
+    """Of a thousand devices that join at once most wait, and the coordinator is silent so long (D1)."""
     plan = Plan(**{**{f: getattr(PLAN, f) for f in PLAN.__struct_fields__}, "names": ("10.0.0.1:7946",)})
-    drive = at_first_address(plan).feed(Closed("timed-out", ""), TimedOut())
+    drive = at_first_address(plan).feed(Closed(reason, ""), TimedOut())
     assert [dial.timeout_s for dial in drive.all(Dial)] == [2.5, 10.0]
-    assert drive.feed(TimedOut()).failure.code == "SWL-200"
+    assert drive.feed(Closed(reason, "")).failure.code == code
+
+
+def test_a_stranger_is_not_tried_again():
+    plan = Plan(**{**{f: getattr(PLAN, f) for f in PLAN.__struct_fields__}, "names": ("10.0.0.1:7946",)})
+    assert at_first_address(plan).feed(Closed("not-swarmlet", "it speaks SSH")).failure.code == "SWL-201"
 
 
 def test_a_lost_answer_is_asked_for_again_over_a_new_exporter():
@@ -350,7 +357,7 @@ MESSAGES = st.sampled_from(
         Received(Goodbye("revoked"), 0),
     ]
 )
-REASONS = ["unreachable", "connection-refused", "timed-out", "not-swarmlet", "pin-mismatch", "reset", "", "?"]
+REASONS = ["unreachable", "connection-refused", "timed-out", "silent", "not-swarmlet", "pin-mismatch", "?"]
 EVENTS = st.one_of(
     MESSAGES,
     st.just(Started(NOW_MS)),

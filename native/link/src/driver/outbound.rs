@@ -207,8 +207,9 @@ impl Driver {
                 format!("no answer within {}", seconds(patience)),
             )),
             (Phase::Handshaking, Side::Client { patience }) if conn.first.is_empty() => {
+                // A busy coordinator looks like this too: what it has no room for waits in its kernel.
                 Err(Ending::new(
-                    "not-swarmlet",
+                    "silent",
                     format!("it said nothing for {}", seconds(patience)),
                 ))
             }
