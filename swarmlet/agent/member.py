@@ -128,6 +128,10 @@ class Member:
         if not held:
             self.post(LeaseLapsed())
 
+    def remind(self) -> None:
+        """Look whether observations are to be sent again; called now and then."""
+        self._changed()
+
     def _changed(self) -> None:
         if self._conversation is not None:
             self._conversation.changed()

@@ -73,6 +73,7 @@ class Pulse:
         organs.link.engine.set_reading(reading)
         if organs.node.renewal_is_due:
             organs.member.post(RenewalDue())
+        organs.member.remind()
         await organs.node.save_news()
         organs.notifier.alive()
 

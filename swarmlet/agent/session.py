@@ -9,8 +9,8 @@ The law:
    time calls expired may only be renewed (C5).
 4. A change of desired state that does not fit is answered with one ``Resync``; until the snapshot comes
    further changes are dropped, because each would only ask again.
-5. An observation is sent once per connection and newer sequence, and again on the next connection until it
-   is acknowledged (N2).
+5. An observation is sent once per connection and newer sequence, again when the coordinator could not record
+   it, and again on the next connection until it is acknowledged (N2).
 6. ``End`` comes exactly once and is the last action ever.
 
 It must not import asyncio, read a clock or touch a file.
@@ -81,6 +81,9 @@ from swarmlet.model.workload import Observation
 REPLY_S = 15.0
 #: A snapshot of more assignments than this is refused: no device runs them, and the parts are kept in memory.
 MOST_ASSIGNMENTS = 4096
+
+#: Code of a problem with a message that another try would meet again.
+_NOT_UNDERSTOOD = "SWL-608"
 
 
 class State(enum.Enum):
@@ -178,9 +181,7 @@ class Session:
             Refused: self._take_refused,
             LogsOpen: lambda message: [OpenLogs(message)],
             StreamClose: lambda message: [CloseStream(message.stream)],
-            Problem: lambda message: [
-                Note(f"the coordinator could not take {message.about}: {message.code}")
-            ],
+            Problem: self._take_problem,
         }
 
     def handle(self, event: Event) -> list[Action]:
@@ -285,6 +286,12 @@ class Session:
             if self._sent.get((assignment_id, epoch), sequence + 1) <= sequence:
                 del self._sent[assignment_id, epoch]
         return [Acknowledge(ack.taken)]
+
+    def _take_problem(self, problem: Problem) -> list[Action]:
+        if problem.about == Observed.__name__ and problem.code != _NOT_UNDERSTOOD:
+            # Nothing of it is on the coordinator's disk; all that is not acknowledged goes out again.
+            self._sent.clear()
+        return [Note(f"the coordinator could not take {problem.about}: {problem.code}")]
 
     # ---- renewal
 

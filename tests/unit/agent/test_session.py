@@ -288,6 +288,15 @@ def test_an_unknown_message_is_answered_and_the_session_goes_on():
     assert drive.session.state is State.READY
 
 
+def test_what_the_coordinator_could_not_record_is_sent_again_on_the_same_connection():
+    drive = ready().feed(Observations((seen(1),)), Observations((seen(1),)))
+    assert drive.sent == [Observed((seen(1),))]
+    drive.feed(Problem("SWL-302", "Observed"), Observations((seen(1),)), Observations((seen(1),)))
+    assert drive.sent == [Observed((seen(1),))] * 2
+    drive.feed(Problem("SWL-608", "Observed"), Observations((seen(1),)))
+    assert drive.sent == [Observed((seen(1),))] * 2
+
+
 def test_log_streams_are_passed_on():
     drive = ready().feed(LogsOpen(4, "a1"), StreamClose(4), Problem("SWL-504", "x"))
     assert drive.all(OpenLogs) == [OpenLogs(LogsOpen(4, "a1"))]
