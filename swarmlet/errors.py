@@ -529,6 +529,7 @@ _ALIASES: dict[str, str] = {
     "slots-damaged": "journal-damaged",
     "identity-unreadable": "data-dir-unwritable",
     "address-unavailable": "unreachable",
+    "directory-missing": "spawn-failed",
 }
 
 
