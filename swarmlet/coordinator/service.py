@@ -18,7 +18,7 @@ from swarmlet._native import ServerTls
 from swarmlet.clock import Clock, SystemClock
 from swarmlet.config.cluster_keys import ClusterConfig
 from swarmlet.config.load import Loaded
-from swarmlet.coordinator import lock, socket_place
+from swarmlet.coordinator import descriptors, lock, socket_place
 from swarmlet.coordinator.api.call import Services
 from swarmlet.coordinator.api.server import served
 from swarmlet.coordinator.ca import Authority
@@ -75,6 +75,7 @@ def run_coordinator(loaded: Loaded[ClusterConfig]) -> int:
     wish = Wish(config.bind, config.port, asked, config.second_port, config.advertise)
     flood = Flood(max_unproven=config.max_unproven, max_per_address=config.max_per_address)
     started = CoordinatorConfig(Path(config.data_dir).resolve(), wish, flood=flood)
+    descriptors.take_all()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_until_signalled(started))
