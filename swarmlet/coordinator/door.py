@@ -307,7 +307,7 @@ class Door:
             boot_id=hello.boot_id[:64],
             version=hello.version[: admission.MAX_VERSION],
             profile=profile,
-            limits=dict(list(hello.limits.items())[:16]),
+            limits={name: value for name, value in list(hello.limits.items())[:16] if len(name) <= 32},
             seen=_plain(seen),
             clamped=clamped,
         )

@@ -50,6 +50,11 @@ class Leases:
         self._tasks = tasks
         # At most one event of a node waits in the engine for each state, so these stay short.
         self._waiting: dict[str, deque[_Change]] = {}
+        self._stopping = False
+
+    def stop(self) -> None:
+        """The coordinator stops: what cannot be recorded is not tried again; the next start finds out."""
+        self._stopping = True
 
     def changed(self, node_uid: str, change: str, age_ms: int) -> None:
         """Take a lease event."""
@@ -82,7 +87,7 @@ class Leases:
                 event = waiting.popleft()
                 recorded = await self._one(node_uid, event)
                 # What is newer says more: a state that could not be recorded gives way to it.
-                if not recorded and not waiting:
+                if not recorded and not waiting and not self._stopping:
                     waiting.append(event)
                     await asyncio.sleep(RETRY_S)
         finally:

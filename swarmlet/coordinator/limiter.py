@@ -86,3 +86,36 @@ class Limiter:
         everyone = refill(self._all, self._altogether, now)
         self._all = everyone._replace(left=max(0.0, everyone.left - 1.0))
         return everyone.left >= 1.0
+
+
+class Pace:
+    """How much each of a known set of members may have recorded; what is over is to be waited for.
+
+    Unlike a :class:`Limiter` it refuses nothing: a member that had too much recorded is listened to later.
+
+    Args:
+        rate: What each is allowed, in bytes.
+    """
+
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        self._members: dict[str, Bucket] = {}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def wait_s(self, member: str, now: float) -> float:
+        """Return how long ``member`` has to wait before it is listened to again."""
+        bucket = self._members.get(member)
+        if bucket is None:
+            return 0.0
+        left = refill(bucket, self._rate, now).left
+        if left >= self._rate.burst:
+            del self._members[member]  # as good as never heard
+        return max(0.0, -left / self._rate.per_s)
+
+    def recorded(self, member: str, size: int, now: float) -> None:
+        """Count ``size`` bytes that were recorded of ``member``."""
+        bucket = self._members.get(member, Bucket(self._rate.burst, now))
+        own = refill(bucket, self._rate, now)
+        self._members[member] = own._replace(left=own.left - size)

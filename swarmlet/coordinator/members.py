@@ -6,15 +6,19 @@ that. A node has one voice: when it comes back on another connection, the older 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from swarmlet.clock import Clock
 from swarmlet.coordinator.connections import Handler, Peer, Wire, node_bytes
 from swarmlet.coordinator.dispatcher import wanted
 from swarmlet.coordinator.ledger import Ledger
+from swarmlet.coordinator.limiter import Pace, Rate
 from swarmlet.coordinator.picture import Picture
 from swarmlet.coordinator.registry import Registry
 from swarmlet.coordinator.relay import BrokenStreamError, Relay, Stream
@@ -34,6 +38,14 @@ from swarmlet.model.records import NodeRecord
 from swarmlet.model.workload import Observation
 
 logger = logging.getLogger(__name__)
+
+#: Bytes that one member may have recorded a second, and at once. A node of a thousand crashing replicas needs
+#: less; whoever needs more waits, so that a week of the log stays below five gigabytes a node at the worst.
+RECORDED = Rate(8192.0, 4 * 1024 * 1024.0)
+#: Longest wait before one message, in seconds; messages behind it wait too, and too many of them end it.
+MOST_WAIT_S = 60.0
+
+_encoder = msgspec.msgpack.Encoder()
 
 
 class Terms(NamedTuple):
@@ -87,6 +99,8 @@ class Members:
         self._clock = world.clock
         self._terms = world.terms
         self._voices: dict[str, Peer] = {}
+        self._pace = Pace(RECORDED)
+        self._stopping = asyncio.Event()
         world.ledger.on_denied(self._denied)
         world.ledger.on_changed(self._changed)
 
@@ -127,7 +141,7 @@ class Members:
                     serial=node.next_serial or "",
                 )
             )
-        await self._ledger.apply(self._door.updated(node, hello, peer.seen))
+        await self._record(peer, self._door.updated(node, hello, peer.seen))
         taken = await self._report(peer, hello.observed)
         if peer.phase is not Phase.MEMBER:
             return
@@ -149,15 +163,29 @@ class Members:
         """Record observations; return those that need no sending again."""
         if not observations:
             return ()
-        result = await self._ledger.apply(
+        result = await self._record(
+            peer,
             ReportObserved(
                 at_ms=self._clock.wall_ms(),
                 actor=f"node:{peer.node_uid}",
                 node_uid=peer.node_uid,
                 observations=observations,
-            )
+            ),
         )
         return result.taken
+
+    async def _record(self, peer: Peer, command: UpdateNode | ReportObserved) -> Result:
+        """Record what a member says of itself; one that says far too much waits, so that it fills no disk."""
+        wait_s = self._pace.wait_s(peer.node_uid, self._clock.boot())
+        if wait_s > 0:
+            logger.warning("a node says too much", extra={"node": peer.node_uid, "wait_s": round(wait_s, 1)})
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(wait_s, MOST_WAIT_S)):
+                    await self._stopping.wait()
+        result = await self._ledger.apply(command)
+        if result.changed:
+            self._pace.recorded(peer.node_uid, len(_encoder.encode(command)), self._clock.boot())
+        return result
 
     async def _resync(self, peer: Peer, _message: m.Resync) -> None:
         peer.dispatch.restart()
@@ -212,7 +240,8 @@ class Members:
         self._tell(peer)
 
     def say_goodbye(self) -> None:
-        """The coordinator stops: nodes need not wonder."""
+        """The coordinator stops: nodes need not wonder, and nobody waits any more."""
+        self._stopping.set()
         for peer in list(self._voices.values()):
             peer.send(m.Goodbye("shutdown"))
 

@@ -200,6 +200,7 @@ class Coordinator:
                 self._members.say_goodbye()
         finally:
             self._stopping = True
+            self._leases.stop()
             for loop in loops:
                 loop.cancel()
             await self._link.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmlet.coordinator.limiter import Bucket, Limiter, Rate, refill
+from swarmlet.coordinator.limiter import Bucket, Limiter, Pace, Rate, refill
 
 
 def test_d2_five_failures_at_once_then_one_a_second() -> None:
@@ -78,3 +78,17 @@ def test_d2_no_source_gets_more_than_its_burst_and_rate(events: list[tuple[str, 
             limiter.failed(source, now)
             failures[source] = failures.get(source, 0) + 1
     assert all(count <= 5 + now + 1e-6 for count in failures.values())
+
+
+def test_a_pace_refuses_nothing_and_waits_for_what_was_too_much() -> None:
+    pace = Pace(Rate(10.0, 100.0))
+    assert pace.wait_s("a", 0.0) == 0.0
+    pace.recorded("a", 100, 0.0)
+    assert pace.wait_s("a", 0.0) == 0.0
+    pace.recorded("a", 50, 0.0)
+    assert pace.wait_s("a", 0.0) == 5.0
+    assert pace.wait_s("b", 0.0) == 0.0
+    assert pace.wait_s("a", 4.0) == 1.0
+    assert len(pace) == 1
+    assert pace.wait_s("a", 15.0) == 0.0
+    assert len(pace) == 0

@@ -6,8 +6,10 @@ import contextlib
 import pytest
 
 from swarmlet import _native
+from swarmlet.coordinator import members as module
 from swarmlet.coordinator.connections import MOST_WAITING, Connections, node_bytes
 from swarmlet.coordinator.leases import Leases
+from swarmlet.coordinator.limiter import Rate
 from swarmlet.coordinator.members import Members, World
 from swarmlet.coordinator.relay import BrokenStreamError
 from swarmlet.coordinator.session import Phase
@@ -22,6 +24,7 @@ from swarmlet.coordinator.store.commands import (
     SubmitWorkload,
     UpdateNode,
 )
+from swarmlet.errors import error
 from swarmlet.link import messages as m
 from swarmlet.model.membership import NodeState
 from swarmlet.model.workload import AssignmentState, Observation
@@ -264,6 +267,24 @@ async def test_an_observation_has_its_effect_once_however_often_it_comes(tmp_pat
         assert (stored.state, stored.sequence) == (AssignmentState.SUCCEEDED, 2)
 
 
+async def test_a_member_that_says_too_much_is_listened_to_later(tmp_path, monkeypatch) -> None:
+    """Else one member could fill the coordinator's disk (D4)."""
+    monkeypatch.setattr(module, "RECORDED", Rate(2000.0, 3000.0))
+    async with cluster(tmp_path) as one:
+        uid = await one.parts.join("pi", state=NodeState.JOINED)
+        conn = await one.connect(uid)
+        await one.parts.apply(SubmitWorkload, workload_id="w", spec=spec())
+        await one.hears(conn, m.Desired, 2)
+        began = one.parts.clock.boot()
+        for sequence in (1, 2):
+            seen = Observation("w.0.1", 1, sequence, AssignmentState.RUNNING, 5, "x" * 4000)
+            one.say(conn, m.Observed((seen,)))
+        await one.hears(conn, m.ObservedAck, 2)
+        assert one.parts.clock.boot() - began >= 0.4
+        one.say(conn, m.Observed((seen,)))  # what changes nothing costs nothing
+        assert conn not in one.wire.closed
+
+
 async def test_observations_in_a_hello_are_taken_and_acknowledged(tmp_path) -> None:
     async with cluster(tmp_path) as one:
         uid = await one.parts.join("pi", state=NodeState.JOINED)
@@ -392,6 +413,20 @@ async def test_lease_events_of_an_unknown_or_removed_node_change_nothing(tmp_pat
         one.leases.changed("00000000-0000-4000-8000-00000000ffff", "lost", 0)
         await asyncio.sleep(0.05)
         assert (await one.parts.store.head()).seq == head
+
+
+async def test_a_state_that_cannot_be_recorded_does_not_keep_the_coordinator_from_ending(
+    tmp_path, monkeypatch
+) -> None:
+    async def full(*_):
+        raise error("SWL-302", path="x")
+
+    async with asyncio.timeout(20), cluster(tmp_path) as one:
+        uid = await one.parts.join("pi")
+        monkeypatch.setattr(one.parts.store, "apply", full)
+        one.leases.changed(uid, "lost", 15_000)
+        await asyncio.sleep(0)
+        one.leases.stop()
 
 
 async def test_after_a_restart_nodes_are_suspect_until_they_come_back(tmp_path) -> None:
