@@ -183,17 +183,21 @@ class Life:
             return await self._leave(force=command.force)
         raise error("SWL-400", detail=f"there is no command {command.do[:40]!r}", hint="swarmlet --help")
 
+    async def _has_left(self) -> bool:
+        """Wait for the coordinator's word on a leave, and then for the end of the work within its grace."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                return await asyncio.shield(self._left)
+        if self._member_task is None or not self._member_task.done():
+            return False
+        return await asyncio.shield(self._left)
+
     async def _leave(self, *, force: bool) -> dict[str, object]:
         crew = self._crew
         name = crew.node.credentials.memory.name
         self._leaving = True
         crew.member.leave()
-        try:
-            async with asyncio.timeout(LEAVE_S):
-                await asyncio.shield(self._left)
-        except TimeoutError:
-            pass
-        else:
+        if await self._has_left():
             return {"left": True, "node": name, "told": True}
         self._leaving = False
         crew.member.stay()

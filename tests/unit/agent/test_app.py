@@ -20,6 +20,7 @@ from swarmlet.config.keys import Config
 from swarmlet.errors import SwarmletError
 from swarmlet.identity.store import Vault
 from swarmlet.link import messages as m
+from swarmlet.workloads.supervisor import Supervisor
 from tests.fakes.pki import HOUR, Authority
 from tests.fakes.progress import Recorder
 from tests.fakes.scripted import Scripted
@@ -385,6 +386,30 @@ def test_leaving_through_the_agent_removes_everything_once_confirmed(tmp_path):
     assert (done.left, done.told, done.node) == (True, True, "pi")
     assert code == 0
     assert kept is None
+
+
+def test_a_leave_that_was_confirmed_waits_for_the_grace_of_the_work(tmp_path, monkeypatch):
+    """It said that nothing was removed, when all of it was under way."""
+    monkeypatch.setattr("swarmlet.agent.lifecycle.LEAVE_S", 2.0)
+    stop_all = Supervisor.stop_all
+
+    async def slow(self, reason):
+        await asyncio.sleep(2.5)
+        await stop_all(self, reason)
+
+    monkeypatch.setattr(Supervisor, "stop_all", slow)
+
+    async def work(coordinator):
+        config = make_config(tmp_path)
+        agent = Run(config, coordinator.token(tmp_path))
+        await coordinator.hear(m.Hello)
+        await view(config, lambda one: one.connected)
+        done = await leave(config)
+        async with asyncio.timeout(20):
+            return done, await agent.task, Vault(config.data_dir).load()
+
+    done, code, kept = scenario(work)
+    assert (done.left, done.told, code, kept) == (True, True, 0, None)
 
 
 def test_leaving_without_an_agent_tells_the_cluster_itself(tmp_path):
