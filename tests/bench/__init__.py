@@ -1,1 +1,1 @@
-"""Measurements, each with a peer in the same run. ``make bench`` runs them; timing never decides a unit test."""
+"""Measurements, with peers in the same run. ``make bench`` runs them; timing never decides a unit test."""

@@ -8,12 +8,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from swarmlet._native import verify, verify_batch
-from tests.bench.measure import Figure, paired
+from tests.bench.measure import Figure, Plan, paired
 
 Triple = tuple[bytes, bytes, bytes]
 
 
-def figures() -> Iterator[Figure]:
+def figures(plan: Plan) -> Iterator[Figure]:
     """Measure single and batch verification."""
     one_signer = _signed(256, signers=1)
     many = _signed(64, signers=64)
@@ -37,7 +37,7 @@ def figures() -> Iterator[Figure]:
         ("Ed25519 verify, batch of 64 signers", lambda: batch(many), 4.0),
         ("Ed25519 verify, batch of 256 of one signer", lambda: batch(one_signer), 9.0),
     ):
-        ours, theirs, ratio = paired(work, peer)
+        ours, theirs, ratio = paired(work, peer, rounds=plan.pick(5, 2))
         yield Figure(what, ours, "1/s", "cryptography", theirs, ratio, f"{bar}x", ratio >= bar)
 
 

@@ -1,4 +1,4 @@
-"""Frames decoded per core against a length-prefixed msgspec loop in Python, the obvious way without a native half."""
+"""Frames decoded per core against a length-prefixed msgspec loop, the obvious way without a native half."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from swarmlet._native import KIND_CONTROL, FrameDecoder, encode_frame
-from tests.bench.measure import Figure, paired
+from tests.bench.measure import Figure, Plan, paired
 
 _CHUNK = 65536
 
@@ -22,7 +22,7 @@ class Beat(msgspec.Struct):
     generation: int
 
 
-def figures() -> Iterator[Figure]:
+def figures(plan: Plan) -> Iterator[Figure]:
     """Measure both decoders over the same messages in the same chunks."""
     bodies = [msgspec.msgpack.encode(Beat(n, n % 1000, n * 4096, 7)) for n in range(20_000)]
     ours_stream = b"".join(encode_frame(KIND_CONTROL, 0, body) for body in bodies)
@@ -54,7 +54,14 @@ def figures() -> Iterator[Figure]:
         assert count == len(bodies)
         return count
 
-    mine, theirs, ratio = paired(ours, peer)
+    mine, theirs, ratio = paired(ours, peer, rounds=plan.pick(5, 2))
     yield Figure(
-        "frames decoded, payloads handed to Python", mine, "1/s", "msgspec loop", theirs, ratio, "5x", ratio >= 5
+        "frames decoded, payloads handed to Python",
+        mine,
+        "1/s",
+        "msgspec loop",
+        theirs,
+        ratio,
+        "5x",
+        ratio >= 5,
     )

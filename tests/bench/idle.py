@@ -1,0 +1,140 @@
+"""What a joined agent costs while it has nothing to do: memory, network, disk; and with one container."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import docker.errors
+
+from tests.bench import cluster, processes
+from tests.bench.measure import Figure, Plan
+from tests.bench.processes import MB
+from tests.fakes.images import built_image
+from tests.integration.harness import Running, World, eventually
+from tests.integration.namespaces import Host, Network
+
+_MEMORY_BAR_MB = 50.0
+_NETWORK_BAR_MB = 5.0
+_DAY_S = 86_400
+#: Bytes of an Ethernet header.
+_ETHERNET = 14
+
+
+class _Use(NamedTuple):
+    """What one agent used over a stretch: bytes of its TLS connection, of its packets, written to disk."""
+
+    seconds: float
+    link: int
+    packets: int | None
+    disk: int
+    cpu_s: float
+
+
+def figures(plan: Plan) -> Iterator[Figure]:
+    """Measure one real agent: right after it joined, after a while, over a while, with a container."""
+    with contextlib.ExitStack() as stack:
+        world = plan.world("idle")
+        hosts = _hosts(stack)
+        stack.callback(world.end)
+        here = {"host": hosts[0], "bind": hosts[0].address} if hosts else {}
+        world.start_coordinator(**here)  # type: ignore[arg-type]
+        token = cluster.token(world, allow=("docker",))
+        agent = world.device("idler", token=token, host=hosts[1] if hosts else None)
+        eventually(lambda: "[6/6]" in agent.output, "the agent accepting work")
+        fresh = processes.resident(agent.process.pid) / MB
+        settle_s = plan.pick(30, 5)
+        time.sleep(settle_s)
+        yield _memory(
+            f"memory of an idle joined agent, after {settle_s} s", agent, f"{fresh:.1f} MB when it joined"
+        )
+        yield from _used(_use(world, agent, hosts, plan.pick(60, 10)))
+        if not plan.quick:
+            yield from _container(plan, world, agent)
+
+
+def _hosts(stack: contextlib.ExitStack) -> list[Host]:
+    """Return two hosts of a network of their own, or none where that needs more rights."""
+    if os.geteuid() != 0:
+        return []
+    net = stack.enter_context(Network())
+    return [net.host("c"), net.host("n")]
+
+
+def _memory(what: str, agent: Running, note: str) -> Figure:
+    used = processes.resident(agent.process.pid) / MB
+    note = f"{note}; CPython on this machine's C library"
+    return Figure(what, used, "MB RSS", bar=f"{_MEMORY_BAR_MB:g} MB", met=used <= _MEMORY_BAR_MB, note=note)
+
+
+def _use(world: World, agent: Running, hosts: list[Host], seconds: int) -> _Use:
+    pid = agent.process.pid
+    before, meter = _counters(world, pid, hosts), processes.Meter(pid)
+    time.sleep(seconds)
+    after, (passed, cpu) = _counters(world, pid, hosts), meter.read()
+    link, packets, disk = (late - early for late, early in zip(after, before, strict=True))
+    return _Use(passed, link, packets if hosts else None, disk, cpu)
+
+
+def _counters(world: World, pid: int, hosts: list[Host]) -> tuple[int, int, int]:
+    stats = cluster.view(world).stats
+    return stats["bytes_in"] + stats["bytes_out"], _packets(hosts[1]) if hosts else 0, processes.written(pid)
+
+
+def _packets(host: Host) -> int:
+    """Return the bytes of all packets of a host's network card so far, without Ethernet's headers."""
+    words = ["ip", "-n", host.namespace, "-s", "-j", "link", "show", "eth0"]
+    found = json.loads(subprocess.run(words, capture_output=True, timeout=20, check=True).stdout)
+    ways = found[0]["stats64"]["rx"], found[0]["stats64"]["tx"]
+    return sum(int(way["bytes"]) - _ETHERNET * int(way["packets"]) for way in ways)
+
+
+def _used(use: _Use) -> Iterator[Figure]:
+    how = f"counted over {use.seconds:.0f} s and extrapolated to a day"
+    link = use.link / use.seconds * _DAY_S / MB
+    yield Figure(
+        "idle network use a day, the link",
+        link,
+        "MB",
+        bar=f"{_NETWORK_BAR_MB:g} MB",
+        met=link <= _NETWORK_BAR_MB,
+        note=f"bytes of the TLS connection, both ways; {how}",
+    )
+    if use.packets is not None:
+        packets = use.packets / use.seconds * _DAY_S / MB
+        yield Figure(
+            "idle network use a day, whole packets",
+            packets,
+            "MB",
+            bar=f"{_NETWORK_BAR_MB:g} MB",
+            met=packets <= _NETWORK_BAR_MB,
+            note="the same with TCP and IP headers and TCP's bare acknowledgements: what a data plan counts; "
+            f"every packet of the node's network card, ARP and neighbour discovery included; {how}",
+        )
+    yield Figure(
+        "idle disk writes of the agent",
+        float(use.disk),
+        "bytes",
+        bar="0 bytes",
+        met=use.disk == 0,
+        note=f"over {use.seconds:.0f} s; {use.cpu_s / use.seconds:.2%} of a core meanwhile",
+    )
+
+
+def _container(plan: Plan, world: World, agent: Running) -> Iterator[Figure]:
+    what = "memory of the agent with one container workload"
+    try:
+        with built_image(plan.directory, 'CMD ["sleep", "600"]') as image:
+            world.stratoswarm_ok("run", "--name", "container", image)
+            eventually(lambda: world.view("inspect", "container")["running"] == 1, "the container running")
+            time.sleep(5)
+            yield _memory(what, agent, "5 s after the container ran")
+            world.stratoswarm_ok("stop", "container")
+    except (docker.errors.DockerException, AssertionError) as why:
+        note = f"not measured: no container could be run here ({str(why)[:200]})"
+        yield Figure(what, None, "MB RSS", bar=f"{_MEMORY_BAR_MB:g} MB", note=note)
