@@ -153,7 +153,8 @@ def add_up(parser: Parser) -> None:
     parser.add_argument(
         "--detach", "-d", action="store_true", help="go on in the background; end it with  down"
     )
-    # For  --detach  itself: the process in the background writes to a file, where no token may be (T11).
+    # For  --detach  itself, to mark the process in the background: it does not detach again, and it writes to
+    # a file, where no token may be (T11).
     parser.add_argument("--no-invitation", action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(run=up_command)
 
@@ -161,22 +162,30 @@ def add_up(parser: Parser) -> None:
 def up_command(args: argparse.Namespace, render: Renderer) -> Exit | int:
     """Start a cluster on this machine and keep it running until interrupted."""
     config = cluster_settings(args).config
-    if args.detach:
+    pid_file = up.PidFile(config.data_dir)
+    pid_file.check()
+    if args.no_invitation:
+        render = Renderer(color=False)  # whoever started this waits for its words, also when told to be quiet
+    elif args.detach:
         return _detach(config.data_dir, render)
-    founded = not os.path.exists(f"{config.data_dir}/{places.DATABASE}")  # noqa: PTH110
+    with up.ending_on_term():
+        return _up(args, config.data_dir, pid_file, render)
+
+
+def _up(args: argparse.Namespace, directory: str, pid_file: up.PidFile, render: Renderer) -> Exit | int:
+    founded = not os.path.exists(f"{directory}/{places.DATABASE}")  # noqa: PTH110
     if founded:
         init(args, render)
-    admin = Admin(_socket_of(config.data_dir))
+    admin = Admin(_socket_of(directory))
     try:
-        coordinator, cluster = up.start_coordinator(_coordinator_words(args), admin)
+        coordinator, cluster = up.start_coordinator(_coordinator_words(args), directory, admin)
     except up.EndedError as ended:
         return ended.code
     children = [coordinator]
-    pid_file = up.PidFile(config.data_dir)
     try:
         pid_file.write()
         if not args.no_node:
-            children.append(up.Child(_node_plan(config.data_dir, cluster, admin)))
+            children.append(up.Child(_node_plan(directory, cluster, admin)))
             _await_node(children[-1], admin, render)
         _announce(cluster, admin, render, invite=founded and not args.no_invitation)
         return up.keep_running(children, render)
@@ -246,16 +255,15 @@ def _announce(cluster: ClusterView, admin: Admin, render: Renderer, *, invite: b
     render.say("next: stratoswarm nodes ls")
 
 
-def _detach(directory: str, render: Renderer) -> Exit:
+def _detach(directory: str, render: Renderer) -> Exit | int:
     """Start ``up`` again as a process of its own session and wait until it says the cluster is up."""
     os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103
     log = f"{directory}/up.log"
     founded = not os.path.exists(f"{directory}/{places.DATABASE}")  # noqa: PTH110
-    words = [word for word in sys.argv[1:] if word not in {"--detach", "-d"}]
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as file:
         child = subprocess.Popen(
-            up.program("cluster", *words, "--no-invitation"),
+            up.program("cluster", *sys.argv[1:], "--no-invitation"),
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -272,10 +280,8 @@ def _detach(directory: str, render: Renderer) -> Exit:
             return Exit.DONE
         code = child.poll()
         if code is not None:
-            render.say(said.rstrip())
-            raise error(
-                "SWL-700", path=directory, detail=f"it ended at start with exit code {code}, see above"
-            )
+            render.pass_on(Path(log).read_text(errors="replace").rstrip())
+            return code or Exit.FAILED
         time.sleep(0.05)
     raise error("SWL-205", what_waited="starting the cluster", seconds=f"{up.START_TIMEOUT_S:g}")
 

@@ -44,6 +44,10 @@ class Renderer:
         if not self._quiet:
             print(text, file=sys.stderr, flush=True)
 
+    def pass_on(self, text: str) -> None:
+        """Repeat on stderr what another process of ours said before it failed, quiet or not."""
+        print(text, file=sys.stderr, flush=True)
+
     def warn(self, text: str) -> None:
         """Say something that deserves a look, quiet or not."""
         print(f"{self._paint('warning:', _YELLOW)} {text}", file=sys.stderr, flush=True)

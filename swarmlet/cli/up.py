@@ -19,6 +19,7 @@ from typing import NamedTuple
 from swarmlet.cli.admin import Admin
 from swarmlet.cli.render import Renderer
 from swarmlet.errors import Exit, SwarmletError, error
+from swarmlet.model import places
 from swarmlet.model.views import ClusterView
 
 START_TIMEOUT_S = 30.0
@@ -116,31 +117,69 @@ def interruptible() -> Iterator[Interrupted]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def ending_on_term() -> Iterator[None]:
+    """Let SIGTERM end the block as SIGINT does: no child may outlive a start that was called off."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def program(module: str, *words: str) -> tuple[str, ...]:
     """Return the command that runs one of our programs by this interpreter."""
     return (sys.executable, "-m", f"swarmlet.cli.{module}", *words)
 
 
-def start_coordinator(words: Sequence[str], admin: Admin) -> tuple[Child, ClusterView]:
-    """Start the coordinator and wait until it answers.
+def start_coordinator(words: Sequence[str], directory: str, admin: Admin) -> tuple[Child, ClusterView]:
+    """Start the coordinator of a directory and wait until it answers, it and not one that ran before.
 
     Raises:
         EndedError: It ended instead; its own words were printed.
         SwarmletError: ``SWL-700`` when it never answers.
     """
     child = Child(Plan("coordinator", program("cluster", "cluster", "start", *words)))
+    try:
+        return child, _await_answer(child, directory, admin)
+    except BaseException:
+        child.end()
+        raise
+
+
+def _await_answer(child: Child, directory: str, admin: Admin) -> ClusterView:
     until = time.monotonic() + START_TIMEOUT_S
     while True:
         code = child.process.poll()
         if code is not None:
             raise EndedError(code)
-        try:
-            return child, admin.get(ClusterView, "/v1/cluster")
-        except SwarmletError as failure:
-            if failure.code != "SWL-700" or time.monotonic() > until:
-                child.end()
-                raise
+        cluster = _answer(admin, final=time.monotonic() > until)
+        if cluster is not None and _pid_in(f"{directory}/{places.LOCK}") == child.process.pid:
+            return cluster
         time.sleep(0.03)
+
+
+def _answer(admin: Admin, *, final: bool) -> ClusterView | None:
+    """Return what a coordinator says of the cluster, or ``None`` while none answers and there is time."""
+    try:
+        return admin.get(ClusterView, "/v1/cluster")
+    except SwarmletError as failure:
+        if failure.code != "SWL-700" or final:
+            raise
+        return None
+
+
+def _pid_in(path: str) -> int | None:
+    """Return the process that a lock or pid file names, if it does."""
+    try:
+        with open(path) as file:  # noqa: PTH123
+            return int(file.read(32))
+    except (OSError, ValueError):
+        return None
 
 
 class EndedError(Exception):
@@ -169,6 +208,17 @@ class PidFile:
 
     def __init__(self, directory: str) -> None:
         self.path = f"{directory}/up.pid"
+
+    def check(self) -> None:
+        """Refuse to keep up what another process keeps up.
+
+        Raises:
+            SwarmletError: ``SWL-306``.
+        """
+        pid = self._living()
+        if pid is not None:
+            path = self.path.rpartition("/")[0]
+            raise error("SWL-306", program="stratoswarm up", path=path, pid=str(pid))
 
     def write(self) -> None:
         """Name this process as the one that keeps the cluster of this directory up."""
@@ -199,11 +249,10 @@ class PidFile:
 
     def _living(self) -> int | None:
         """Return the pid in the file when that process is one of ours and alive."""
+        pid = _pid_in(self.path)
         try:
-            with open(self.path) as file:  # noqa: PTH123
-                pid = int(file.read(32))
             with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
                 words = file.read(4096)
-        except (OSError, ValueError):
+        except OSError:
             return None
         return pid if b"up" in words.split(b"\0") else None
