@@ -298,7 +298,7 @@ CATALOGUE: dict[str, Entry] = {
     "SWL-301": Entry(
         "data-dir-unwritable", StateError, Exit.FAILED,
         "the data directory {path} cannot be written: {detail}",
-        _NOTHING_HERE, "make it writable or choose another with SWARM_DATA_DIR",
+        _NOTHING_HERE, "make it writable or choose another with --data-dir",
     ),
     "SWL-302": Entry(
         "disk-full", StateError, Exit.FAILED,

@@ -192,7 +192,7 @@ class Agent:
             return self._vault.load()
         except SwarmletError as failure:
             if failure.code == "SWL-300" and self._options.reset_identity:
-                self._vault.wipe()
+                # Kept until a join has worked: saving what it gives moves the damaged files aside.
                 return None
             raise
 

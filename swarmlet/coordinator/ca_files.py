@@ -70,8 +70,8 @@ class AuthorityFiles:
         """Open the authority; the root's key is not touched.
 
         Raises:
-            StateError: ``SWL-601`` there is none, ``SWL-603`` the key file is missing, empty or another one,
-                ``SWL-610`` it can be read by others, ``SWL-611`` a file is damaged.
+            StateError: ``SWL-603`` the key file is missing, empty or another one, ``SWL-610`` it can be read
+                by others, ``SWL-611`` a file is damaged, ``SWL-612`` one is not there.
         """
         kek = self._read_kek()
         sealed = self._read()
@@ -100,8 +100,10 @@ class AuthorityFiles:
     # ---- files
 
     def _read(self) -> Sealed:
-        if not self.exists():
-            raise error("SWL-601", path=str(self._root.parent))
+        for path in (self._root, self._intermediate):
+            if not path.exists():
+                # Not a missing cluster: to found one is the last thing to do now.
+                raise error("SWL-612", path=str(path), detail="the file does not exist")
         root_key = self._text(self._root_key) if self._root_key.exists() else None
         return Sealed(self._text(self._root), root_key, self._text(self._intermediate))
 

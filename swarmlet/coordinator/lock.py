@@ -17,11 +17,14 @@ def held(directory: Path) -> Iterator[None]:
     """Hold the lock of ``directory``; the kernel drops it when the process ends, however it ends.
 
     Raises:
-        SwarmletError: ``SWL-306`` when another process holds it, ``SWL-301`` when the file cannot be written.
+        SwarmletError: ``SWL-306`` when another process holds it, ``SWL-301`` when the file cannot be written,
+            ``SWL-601`` when there is no such directory.
     """
     path = directory / LOCK
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileNotFoundError:
+        raise error("SWL-601", path=str(directory)) from None
     except OSError as failure:
         raise error("SWL-301", path=str(directory), detail=str(failure.strerror)) from None
     try:

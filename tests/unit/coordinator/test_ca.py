@@ -328,9 +328,11 @@ def test_a_damaged_file_is_named(files: AuthorityFiles, tmp_path: Path, name: st
     assert code_of(files.open) == "SWL-611"
 
 
-def test_a_missing_authority_is_a_missing_cluster(files: AuthorityFiles, tmp_path: Path) -> None:
-    (tmp_path / "ca" / "root.crt").unlink()
-    assert code_of(files.open) == "SWL-601"
+@pytest.mark.parametrize("name", ["root.crt", "intermediate.pem"])
+def test_a_missing_file_is_named(files: AuthorityFiles, tmp_path: Path, name: str) -> None:
+    (tmp_path / "ca" / name).unlink()
+    with pytest.raises(SwarmletError, match=rf"SWL-612.*{name}"):
+        files.open()
 
 
 def test_the_roots_key_may_be_taken_away_and_brought_back(files: AuthorityFiles, tmp_path: Path) -> None:

@@ -339,7 +339,7 @@ async def test_stopping_takes_no_longer_than_a_few_seconds_with_readers_and_node
         ("cluster.db", "SWL-601"),
         ("token.key", "SWL-612"),
         ("secrets/kek", "SWL-603"),
-        ("ca/root.crt", "SWL-601"),
+        ("ca/root.crt", "SWL-612"),
     ],
 )
 async def test_what_is_missing_is_fatal_and_nothing_is_made_in_its_place(
