@@ -14,8 +14,9 @@ from typing import NamedTuple
 from swarmlet.clock import Clock
 from swarmlet.coordinator.ledger import Ledger
 from swarmlet.coordinator.picture import Picture
-from swarmlet.coordinator.registry import Registry
-from swarmlet.coordinator.store.commands import NodeTransition
+from swarmlet.coordinator.registry import STATE_OF, Registry
+from swarmlet.coordinator.store.api import Result
+from swarmlet.coordinator.store.commands import AnyCommand, NodeTransition
 from swarmlet.errors import SwarmletError
 from swarmlet.model.health import Health
 from swarmlet.model.membership import NodeState
@@ -51,6 +52,7 @@ class Leases:
         # At most one event of a node waits in the engine for each state, so these stay short.
         self._waiting: dict[str, deque[_Change]] = {}
         self._stopping = False
+        ledger.on_changed(self._followed)
 
     def stop(self) -> None:
         """The coordinator stops: what cannot be recorded is not tried again; the next start finds out."""
@@ -69,6 +71,18 @@ class Leases:
     def health(self, node_uid: str, value: int) -> None:
         """Take a health event."""
         self._picture.put_health(node_uid, Health(value))
+
+    def _followed(self, command: AnyCommand, _result: Result) -> None:
+        """A state is on disk, perhaps long after it was decided: what the engine told since then counts.
+
+        A slow disk takes a command after its caller gave up, so that events between the two were judged by a
+        row that was about to change. Without another look the node would keep a state it left long ago.
+        """
+        if not isinstance(command, NodeTransition) or command.node_uid in self._waiting or self._stopping:
+            return
+        told = self._registry.told(command.node_uid, self._clock.boot())
+        if told is not None and STATE_OF[told.change] is not self._picture.nodes[command.node_uid].state:
+            self.changed(command.node_uid, told.change, told.age_ms)
 
     async def restart(self) -> list[str]:
         """Take the stored nodes at start; return those whose lease is to be expected."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
 from swarmlet.coordinator.brake import Brake, Suspension
 from swarmlet.coordinator.store.commands import NodeTransition
@@ -20,13 +21,21 @@ from swarmlet.model.records import NodeRecord
 
 ACTOR = "coordinator"
 
-_STATE_OF = {
+#: Which state each transition of the engine means.
+STATE_OF = {
     "joined": NodeState.READY,
     "back": NodeState.READY,
     "suspect": NodeState.SUSPECT,
     "lost": NodeState.DOWN,
 }
 _LEASED = frozenset({NodeState.READY, NodeState.SUSPECT})
+
+
+class Told(NamedTuple):
+    """What the engine told last of a node, as a transition, and for how long that has been so."""
+
+    change: str
+    age_ms: int
 
 
 class Registry:
@@ -78,7 +87,7 @@ class Registry:
         Returns:
             The command to apply, or ``None`` when the state stays.
         """
-        state = _STATE_OF.get(change)
+        state = STATE_OF.get(change)
         if state is None or node.state is NodeState.REVOKED:
             return None
         self._note(node.node_uid, state, now)
@@ -106,6 +115,15 @@ class Registry:
     def present(self) -> AbstractSet[str]:
         """The nodes that hold their lease, as the engine told; the disk follows a moment later."""
         return self._present
+
+    def told(self, node_uid: str, now: float) -> Told | None:
+        """Return what the engine told last of a node; ``None`` when it told nothing, or it was removed."""
+        if node_uid in self._present:
+            return Told("back", 0)
+        if node_uid not in self._away:
+            return None
+        age_ms = int((now - self._away[node_uid]) * 1000)
+        return Told("lost" if node_uid in self._down else "suspect", age_ms)
 
     def gone_s(self, now: float) -> dict[str, float]:
         """Return for how many seconds each node has been without a lease, or removed."""

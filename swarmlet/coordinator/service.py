@@ -304,10 +304,11 @@ class Coordinator:
             self._link.engine.set_tls(listener, tls)
 
     async def _use_authority(self, authority: Authority) -> None:
+        # Used first: a record that a full disk refuses must not put its use off to the next start.
+        self._door.use(authority)
         await self._ledger.apply(
             RenewIntermediate(at_ms=self._clock.wall_ms(), actor=ACTOR, intermediate=authority.intermediate)
         )
-        self._door.use(authority)
 
     # ---- events of the engine
 

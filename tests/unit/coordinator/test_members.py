@@ -415,6 +415,25 @@ async def test_lease_events_of_an_unknown_or_removed_node_change_nothing(tmp_pat
         assert (await one.parts.store.head()).seq == head
 
 
+@pytest.mark.parametrize(("told", "late", "ends"), [
+    ("back", NodeState.DOWN, NodeState.READY),
+    ("lost", NodeState.READY, NodeState.DOWN),
+    ("suspect", NodeState.READY, NodeState.SUSPECT),
+])  # fmt: skip
+async def test_a_state_that_the_disk_took_late_gives_way_to_what_was_told_since(
+    tmp_path, told, late, ends
+) -> None:
+    async with cluster(tmp_path) as one:
+        uid = await one.parts.join("pi")
+        one.leases.changed(uid, told, 0)
+        await one.parts.until(lambda: one.parts.picture.nodes[uid].state is ends)
+        if late is NodeState.READY:  # as if it had been decided before
+            await one.parts.apply(NodeTransition, node_uid=uid, state=NodeState.DOWN, reason="test")
+            await one.parts.until(lambda: one.parts.picture.nodes[uid].state is NodeState.DOWN)
+        await one.parts.apply(NodeTransition, node_uid=uid, state=late, reason="late")
+        await one.parts.until(lambda: one.parts.picture.nodes[uid].state is ends)
+
+
 async def test_a_state_that_cannot_be_recorded_does_not_keep_the_coordinator_from_ending(
     tmp_path, monkeypatch
 ) -> None:
