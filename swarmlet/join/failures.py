@@ -49,13 +49,9 @@ def failure_of(event: Closed, address: str, *, asked: bool) -> Failure:
         asked: Whether a request has already left for the cluster in this join.
     """
     detail = steps.plain(event.detail)
-    if event.reason == "pin-mismatch":
-        fields = {"address": address, "found": "?", "expected": "?", **_pairs(detail)}
-        return Failure("SWL-202", fields, 9, "its key is not the one in the token")
-    if event.reason == "certificate-role":
-        return Failure("SWL-206", {"address": address}, 8, "it is not a coordinator")
-    if event.reason == "certificate-invalid":
-        return Failure("SWL-211", {"address": address, "detail": detail}, 8, "its certificate does not hold")
+    distrusted = _distrusted(event.reason, address, detail)
+    if distrusted is not None:
+        return distrusted
     if event.reason == "protocol-version":
         fields = {"address": address, "theirs": detail, "ours": str(PROTOCOL_VERSION)}
         return Failure("SWL-208", fields, 7, f"it speaks protocol version {detail}")
@@ -71,6 +67,18 @@ def failure_of(event: Closed, address: str, *, asked: bool) -> Failure:
     fields = {"address": address, "detail": detail or event.reason}
     # Connections that a busy coordinator has no room for yet wait in its kernel, and it says nothing so long.
     return Failure("SWL-201", fields, 6, detail or event.reason, slow=event.reason == "silent")
+
+
+def _distrusted(reason: str, address: str, detail: str) -> Failure | None:
+    """Return what it means that the server's certificate was not taken; ``None`` when that is not the reason."""
+    if reason == "pin-mismatch":
+        fields = {"address": address, "found": "?", "expected": "?", **_pairs(detail)}
+        return Failure("SWL-202", fields, 9, "its key is not the one in the token")
+    if reason == "certificate-role":
+        return Failure("SWL-206", {"address": address}, 8, "it is not a coordinator")
+    if reason == "certificate-invalid":
+        return Failure("SWL-211", {"address": address, "detail": detail}, 8, "its certificate does not hold")
+    return None
 
 
 def refusal(refused: Refused, expires_s: int, name: str) -> tuple[str, dict[str, str]]:
