@@ -70,7 +70,7 @@ def failure_of(event: Closed, address: str, *, asked: bool) -> Failure:
 
 
 def _distrusted(reason: str, address: str, detail: str) -> Failure | None:
-    """Return what it means that the server's certificate was not taken; ``None`` when that is not the reason."""
+    """Return what a certificate that was not taken means; ``None`` when that is not the reason."""
     if reason == "pin-mismatch":
         fields = {"address": address, "found": "?", "expected": "?", **_pairs(detail)}
         return Failure("SWL-202", fields, 9, "its key is not the one in the token")
