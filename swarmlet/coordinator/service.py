@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from swarmlet._native import ServerTls
+from swarmlet._native import ServerTls, harden
 from swarmlet.clock import Clock, SystemClock
 from swarmlet.config.cluster_keys import ClusterConfig
 from swarmlet.config.load import Loaded
@@ -70,6 +70,10 @@ def run_coordinator(loaded: Loaded[ClusterConfig]) -> int:
     Raises:
         SwarmletError: It cannot start, or its engine failed.
     """
+    # Its memory holds the keys that sign certificates and tokens.
+    unfinished = harden()
+    if unfinished:
+        logger.debug("this process could not be hardened", extra={"missing": unfinished})
     config = loaded.config
     asked = loaded.chosen("port") and config.port != 0
     wish = Wish(config.bind, config.port, asked, config.second_port, config.advertise)
