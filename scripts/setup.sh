@@ -27,10 +27,12 @@ if [ "$(cat .venv/deps.stamp 2>/dev/null)" != "$deps" ]; then
 fi
 
 native=$( { find native Cargo.toml Cargo.lock pyproject.toml -type f -print0 | sort -z | xargs -0 sha256sum; } | sha256sum)
-if [ "$(cat .venv/native.stamp 2>/dev/null)" != "$native" ]; then
+# "PROFILE HASH": a build of any profile will do, unless one is asked for (figures are of a release build).
+built=$(cat .venv/native.stamp 2>/dev/null || true)
+if [ "${built#* }" != "$native" ] || [ "${SWARMLET_PROFILE:-${built%% *}}" != "${built%% *}" ]; then
   export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}" PIP_CONSTRAINT="$PWD/requirements.lock" PIP_QUIET=1
   .venv/bin/maturin develop --quiet --extras coordinator,gpu ${SWARMLET_PROFILE:+--profile "$SWARMLET_PROFILE"}
-  printf '%s' "$native" >.venv/native.stamp
+  printf '%s %s' "${SWARMLET_PROFILE:-dev}" "$native" >.venv/native.stamp
 fi
 [ -f .venv/deps.stamp.new ] && mv .venv/deps.stamp.new .venv/deps.stamp
 exit 0
