@@ -123,6 +123,13 @@ class Crowd:
             self._pump(0.02)
         return True
 
+    def hurry(self) -> None:
+        """Have members that wait before they try again try now, with a fresh back-off."""
+        for device in self.pending:
+            device.backoff.failures = 0
+            if device.phase == "away":
+                self._set_timer(device, 0.0)
+
     def hold(self, seconds: float) -> None:
         """Only hold the connections for a while; heartbeats are the engine's."""
         self.until(lambda: False, seconds)
@@ -268,9 +275,10 @@ class Crowd:
             if device.backoff.failures >= _MOST_FAILURES:
                 self._give_up(device, f"{reason} {detail}")
                 return
-            device.phase = "away"
+            was, device.phase = device.phase, "away"
             self.pending.add(device)
-            self._set_timer(device, device.backoff.after(0.0))
+            lasted_s = 0.0 if was == "returning" else time.perf_counter() - device.ready_at
+            self._set_timer(device, device.backoff.after(lasted_s))
 
     def _give_up(self, device: Device, why: str) -> None:
         device.phase, device.fault = "failed", why

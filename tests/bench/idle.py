@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import docker.errors
@@ -22,8 +21,6 @@ from tests.integration.namespaces import Host, Network
 _MEMORY_BAR_MB = 50.0
 _NETWORK_BAR_MB = 5.0
 _DAY_S = 86_400
-#: Bytes of an Ethernet header.
-_ETHERNET = 14
 
 
 class _Use(NamedTuple):
@@ -83,15 +80,15 @@ def _use(world: World, agent: Running, hosts: list[Host], seconds: int) -> _Use:
 
 def _counters(world: World, pid: int, hosts: list[Host]) -> tuple[int, int, int]:
     stats = cluster.view(world).stats
-    return stats["bytes_in"] + stats["bytes_out"], _packets(hosts[1]) if hosts else 0, processes.written(pid)
+    return stats["bytes_in"] + stats["bytes_out"], _packets(pid) if hosts else 0, processes.written(pid)
 
 
-def _packets(host: Host) -> int:
-    """Return the bytes of all packets of a host's network card so far, without Ethernet's headers."""
-    words = ["ip", "-n", host.namespace, "-s", "-j", "link", "show", "eth0"]
-    found = json.loads(subprocess.run(words, capture_output=True, timeout=20, check=True).stdout)
-    ways = found[0]["stats64"]["rx"], found[0]["stats64"]["tx"]
-    return sum(int(way["bytes"]) - _ETHERNET * int(way["packets"]) for way in ways)
+def _packets(pid: int) -> int:
+    """Return the bytes of all IP packets that a process' network namespace received and sent so far."""
+    lines = Path(f"/proc/{pid}/net/netstat").read_text().splitlines()
+    names, values = (line.split() for line in lines if line.startswith("IpExt:"))
+    counters = dict(zip(names, values, strict=True))
+    return int(counters["InOctets"]) + int(counters["OutOctets"])
 
 
 def _used(use: _Use) -> Iterator[Figure]:
@@ -113,8 +110,8 @@ def _used(use: _Use) -> Iterator[Figure]:
             "MB",
             bar=f"{_NETWORK_BAR_MB:g} MB",
             met=packets <= _NETWORK_BAR_MB,
-            note="the same with TCP and IP headers and TCP's bare acknowledgements: what a data plan counts; "
-            f"every packet of the node's network card, ARP and neighbour discovery included; {how}",
+            note="the same with TCP and IP headers and TCP's bare acknowledgements, as a data plan counts "
+            f"them: every packet of a network of the agent's own; {how}",
         )
     yield Figure(
         "idle disk writes of the agent",

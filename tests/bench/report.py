@@ -51,6 +51,11 @@ def markdown(report: Report) -> str:
     judged = [figure for figure in every if figure.met is not None]
     missed = [figure for figure in judged if not figure.met]
     lines = [_HEAD, *_machine(report), ""]
+    if report.machine.extension.get("profile") != "release":
+        lines += [
+            "**The extension that was measured is not a release build: these are no figures to quote.**",
+            "",
+        ]
     lines.append(f"**{len(judged) - len(missed)} of {len(judged)} bars met.**")
     lines += [f"- missed: {one.what}: {number(one.value)} {one.unit} (bar {one.bar})" for one in missed]
     lines += [f"- broke: {name}: {why}" for name, why in report.failed.items()]
