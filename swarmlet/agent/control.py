@@ -1,7 +1,7 @@
 """Local control of a running agent: one JSON line in, one JSON line out, over a unix socket (L3).
 
-Only this user and root are heard, as the kernel tells who calls (SO_PEERCRED). What a command does is for
-``app.py``; here are the socket, its bounds and the caller's side of it.
+Only this user and root are heard, as the kernel tells who calls (SO_PEERCRED), and no workload. What a
+command does is for ``app.py``; here are the socket, its bounds and the caller's side of it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import contextlib
 import logging
 import os
 import socket
-import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import msgspec
 
+from swarmlet.config.caller import caller_of, is_confined
 from swarmlet.errors import SwarmletError, error
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,6 @@ MOST_CALLERS = 4
 REQUEST_S = 5.0
 #: The longest address of a unix socket, without the final zero (unix(7)).
 _MOST_PATH = 107
-_CREDENTIALS = struct.Struct("3i")
 
 
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,10 +132,13 @@ class ControlServer:
             self._free.release()
 
     async def _answer(self, caller: socket.socket) -> Answer:
-        uid = peer_uid(caller)
-        if uid not in {0, os.geteuid()}:
-            _log.warning("a caller of the control socket was refused", extra={"uid": uid})
-            return Answer(code="SWL-701", fields={"user": str(uid), "role": "owner of the agent"})
+        who = caller_of(caller)
+        confined = is_confined(who)
+        if who.uid not in {0, os.geteuid()} or confined:
+            extra = {"uid": who.uid, "pid": who.pid, "confined": confined}
+            _log.warning("a caller of the control socket was refused", extra=extra)
+            user = f"{who.uid} in a sandbox" if confined else str(who.uid)
+            return Answer(code="SWL-701", fields={"user": user, "role": "owner of the agent"})
         async with asyncio.timeout(REQUEST_S):
             line = await _read_line(caller, MOST_REQUEST)
         try:
@@ -150,12 +152,6 @@ class ControlServer:
         except Exception as fault:  # noqa: BLE001 - it is logged, and must not end the agent, which runs work
             _log.exception("a command over the control socket failed", extra={"do": command.do[:40]})
             return Answer(code="SWL-799", fields={"detail": type(fault).__name__})
-
-
-def peer_uid(caller: socket.socket) -> int:
-    """Return the user at the other end, as the kernel saw it when it connected."""
-    raw = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(raw)[1])
 
 
 async def _read_line(one: socket.socket, most: int) -> bytes:

@@ -17,6 +17,7 @@ from swarmlet.model.workload import Assignment, Resources
 from swarmlet.workloads.driver import Job, Node, Run, bad_environment, variables
 from swarmlet.workloads.endings import Exit
 from swarmlet.workloads.limits import Limits, storage_refusal
+from swarmlet.workloads.neighbours import coordinators
 from swarmlet.workloads.output import STDERR, STDOUT, Pace, Ring
 from swarmlet.workloads.workdirs import TEMPORARY, WorkDirs
 
@@ -175,7 +176,7 @@ class ProcessDriver:
                 cpu_cores=bounds.cpu,
                 uid=uid,
                 gid=uid,
-                hidden=(self._data_dir,),
+                hidden=(self._data_dir, *coordinators(self._data_dir)),
                 cgroup=f"{self._cgroup}/{name}",
             )
         except _native.NativeError as failure:

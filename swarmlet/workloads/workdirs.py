@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from zlib import crc32
 
+from swarmlet.workloads.neighbours import coordinator_above
+
 #: Name of the directory for temporary files in each.
 TEMPORARY = "tmp"
 #: User ids for workloads: above the accounts of people, below those of packages and containers.
@@ -91,11 +93,15 @@ class WorkDirs:
             return None
 
     def _let_through(self) -> None:
-        """Let workloads pass through the data directory to theirs, without reading it."""
+        """Let workloads pass through the data directory to theirs, without reading it.
+
+        And through the coordinator's around it, where there is one: all in it is for its owner alone.
+        """
         data = self._root.parent
-        mode = data.stat().st_mode & 0o7777
-        if not mode & 0o001:
-            data.chmod(mode | 0o011)
+        for directory in filter(None, (data, coordinator_above(str(data)))):
+            mode = directory.stat().st_mode & 0o7777
+            if not mode & 0o001:
+                directory.chmod(mode | 0o011)
 
 
 def _used_bytes(directory: Path) -> int:

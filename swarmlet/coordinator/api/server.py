@@ -12,7 +12,6 @@ import os
 import pwd
 import socket
 import stat
-import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from swarmlet.config.caller import Caller, caller_of, is_confined
 from swarmlet.coordinator.api import answers
 from swarmlet.coordinator.api.call import Call, Services
-from swarmlet.coordinator.api.roles import Audience, role_of
+from swarmlet.coordinator.api.roles import Audience, Role, role_of
 from swarmlet.coordinator.api.routes import ROUTES, SAFE, Route
 from swarmlet.coordinator.api.streaming import stream
 from swarmlet.errors import SwarmletError, error
@@ -33,7 +33,6 @@ MAX_BODY = 1024 * 1024
 MAX_KEY = 128
 #: Seconds that requests under way are given when the coordinator stops.
 _SHUTDOWN_S = 2.0
-_UCRED = struct.Struct("3i")
 
 logger = logging.getLogger(__name__)
 
@@ -108,10 +107,12 @@ async def _call(route: Route, services: Services, request: web.Request) -> Call:
     Raises:
         SwarmletError: ``SWL-701`` for who may not, ``SWL-608`` for what is malformed.
     """
-    uid = peer_uid(request)
-    role = role_of(uid, os.geteuid())
+    caller = peer(request)
+    uid, confined = caller.uid, is_confined(caller)
+    role = Role.NONE if confined else role_of(uid, os.geteuid())
     if route.audience is not Audience.HUMAN or role < route.role:
-        raise error("SWL-701", user=_user(uid), role=route.role.name.lower())
+        user = f"{_user(uid)} in a sandbox" if confined else _user(uid)
+        raise error("SWL-701", user=user, role=route.role.name.lower())
     unknown = sorted(set(request.query) - route.query)
     if unknown:
         taken = ", ".join(sorted(route.query)) or "none"
@@ -123,15 +124,13 @@ async def _call(route: Route, services: Services, request: web.Request) -> Call:
     return Call(services, uid, role, key, dict(request.match_info), dict(request.query), body)
 
 
-def peer_uid(request: web.Request) -> int:
-    """Return the user at the other end of the socket, as the kernel knows it."""
+def peer(request: web.Request) -> Caller:
+    """Return who is at the other end of the socket, as the kernel knows it."""
     transport = request.transport
     connection = None if transport is None else transport.get_extra_info("socket")
     if connection is None:
         raise error("SWL-701", user="who is gone", role="admin")
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    _pid, uid, _gid = _UCRED.unpack(raw)
-    return int(uid)
+    return caller_of(connection)
 
 
 def _user(uid: int) -> str:

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket
 import stat
 
 import pytest
 
 from swarmlet.agent import control
 from swarmlet.agent.control import MOST_CALLERS, MOST_REQUEST, Command, ControlServer, ask, bind
+from swarmlet.config.caller import Caller
 from swarmlet.errors import SwarmletError, error
 
 
@@ -102,15 +102,17 @@ def test_the_socket_is_for_its_owner(tmp_path):
 
 def test_another_user_is_refused(tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.CRITICAL, "swarmlet.agent.control")
-    monkeypatch.setattr(control, "peer_uid", lambda _caller: os.geteuid() + 4242)
+    monkeypatch.setattr(control, "caller_of", lambda _caller: Caller(os.getpid(), os.geteuid() + 4242))
     with pytest.raises(SwarmletError, match="SWL-701"):
         run(tmp_path, lambda: ask(str(tmp_path), Command("status"), 5))
 
 
-def test_the_kernel_tells_who_calls():
-    ours, theirs = socket.socketpair(socket.AF_UNIX)
-    with ours, theirs:
-        assert control.peer_uid(ours) == os.geteuid()
+def test_a_workload_of_this_user_is_refused(tmp_path, monkeypatch, caplog):
+    """It may run as the agent's own user, and nothing keeps it from connecting."""
+    caplog.set_level(logging.CRITICAL, "swarmlet.agent.control")
+    monkeypatch.setattr(control, "is_confined", lambda _caller: True)
+    with pytest.raises(SwarmletError, match="SWL-701"):
+        run(tmp_path, lambda: ask(str(tmp_path), Command("status"), 5))
 
 
 def test_a_path_too_long_for_a_socket_works_all_the_same(tmp_path):

@@ -34,6 +34,20 @@ def test_each_gets_a_user_of_its_own_and_keeps_it(tmp_path: Path) -> None:
 
 
 @needs_root
+def test_workloads_may_pass_through_a_coordinators_directory_around_it(tmp_path: Path) -> None:
+    """So ``stratoswarm up`` lays them out; without it a workload could not use its own HOME and TMPDIR."""
+    above = tmp_path / "cluster"
+    data = above / "node"
+    data.mkdir(mode=0o700, parents=True)
+    above.chmod(0o700)
+    WorkDirs(str(data / "work")).make("w.0.1")
+    assert above.stat().st_mode & 0o777 == 0o700  # it is nobody's that we know
+    (above / "cluster.db").touch()
+    WorkDirs(str(data / "work")).make("w.0.2")
+    assert above.stat().st_mode & 0o777 == 0o711
+
+
+@needs_root
 def test_workloads_may_pass_through_the_data_directory_and_not_read_it(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o700)

@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import stat
-import struct
 from pathlib import Path
 
 import aiohttp
@@ -616,11 +615,14 @@ async def test_a_socket_left_by_a_killed_coordinator_is_replaced_and_a_file_is_n
     assert path.read_text() == "precious"
 
 
-def test_peer_credentials_have_the_kernels_layout() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        raw = ours.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, server._UCRED.size)
-        assert struct.unpack("3i", raw) == (os.getpid(), os.getuid(), os.getgid())
+async def test_a_workload_of_the_coordinators_own_user_may_do_nothing(tmp_path, monkeypatch) -> None:
+    """An agent that is not root runs workloads as its own user, who may run the coordinator too (A4)."""
+    async with api(tmp_path) as client:
+        assert (await client.ask("GET", "/v1/cluster"))[0] == 200
+        monkeypatch.setattr(server, "is_confined", lambda _caller: True)
+        for route in ROUTES:
+            path = route.path.format(jti="x", ref="x")
+            assert (await client.ask(route.method, path))[0] == 403, path
 
 
 def test_nothing_takes_an_empty_body_only() -> None:
