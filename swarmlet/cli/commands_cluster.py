@@ -162,33 +162,35 @@ def add_up(parser: Parser) -> None:
 def up_command(args: argparse.Namespace, render: Renderer) -> Exit | int:
     """Start a cluster on this machine and keep it running until interrupted."""
     config = cluster_settings(args).config
-    pid_file = up.PidFile(config.data_dir)
-    pid_file.check()
+    up.PidFile(config.data_dir).check()
     if args.no_invitation:
         render = Renderer(color=False)  # whoever started this waits for its words, also when told to be quiet
     elif args.detach:
         return _detach(config.data_dir, render)
-    with up.ending_on_term():
-        return _up(args, config.data_dir, pid_file, render)
+    with up.interruptible() as interrupted:
+        return _up(args, config.data_dir, render, interrupted)
 
 
-def _up(args: argparse.Namespace, directory: str, pid_file: up.PidFile, render: Renderer) -> Exit | int:
+def _up(
+    args: argparse.Namespace, directory: str, render: Renderer, interrupted: up.Interrupted
+) -> Exit | int:
     founded = not os.path.exists(f"{directory}/{places.DATABASE}")  # noqa: PTH110
     if founded:
         init(args, render)
     admin = Admin(_socket_of(directory))
     try:
-        coordinator, cluster = up.start_coordinator(_coordinator_words(args), directory, admin)
+        coordinator, cluster = up.start_coordinator(_coordinator_words(args), directory, admin, interrupted)
     except up.EndedError as ended:
         return ended.code
     children = [coordinator]
+    pid_file = up.PidFile(directory)
     try:
         pid_file.write()
         if not args.no_node:
             children.append(up.Child(_node_plan(directory, cluster, admin)))
-            _await_node(children[-1], admin, render)
+            _await_node(children[-1], admin, render, interrupted)
         _announce(cluster, admin, render, invite=founded and not args.no_invitation)
-        return up.keep_running(children, render)
+        return up.keep_running(children, render, interrupted)
     except BaseException:
         for child in reversed(children):
             child.end()
@@ -222,10 +224,11 @@ def _node_plan(directory: str, cluster: ClusterView, admin: Admin) -> up.Plan:
     return up.Plan("node", words, secret=token)
 
 
-def _await_node(child: up.Child, admin: Admin, render: Renderer) -> None:
+def _await_node(child: up.Child, admin: Admin, render: Renderer, interrupted: up.Interrupted) -> None:
     """Give the local node a moment to be ready, so that the next command finds it."""
     until = time.monotonic() + _NODE_TIMEOUT_S
     while child.process.poll() is None and time.monotonic() < until:
+        interrupted.check()
         if admin.get(ClusterView, "/v1/cluster").nodes.get(NodeState.READY):
             return
         time.sleep(0.03)

@@ -95,7 +95,7 @@ class Child:
 
 
 class Interrupted:
-    """Remembers SIGINT and SIGTERM while children are kept."""
+    """Remembers SIGINT and SIGTERM, to be acted on between two steps: no child is lost while it starts."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -103,6 +103,15 @@ class Interrupted:
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
         """Note that the end was asked for."""
         self.asked = True
+
+    def check(self) -> None:
+        """Call off what is being started once the end was asked for.
+
+        Raises:
+            KeyboardInterrupt: It was.
+        """
+        if self.asked:
+            raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -117,26 +126,14 @@ def interruptible() -> Iterator[Interrupted]:
             signal.signal(number, handler)
 
 
-@contextlib.contextmanager
-def ending_on_term() -> Iterator[None]:
-    """Let SIGTERM end the block as SIGINT does: no child may outlive a start that was called off."""
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def program(module: str, *words: str) -> tuple[str, ...]:
     """Return the command that runs one of our programs by this interpreter."""
     return (sys.executable, "-m", f"swarmlet.cli.{module}", *words)
 
 
-def start_coordinator(words: Sequence[str], directory: str, admin: Admin) -> tuple[Child, ClusterView]:
+def start_coordinator(
+    words: Sequence[str], directory: str, admin: Admin, interrupted: Interrupted
+) -> tuple[Child, ClusterView]:
     """Start the coordinator of a directory and wait until it answers, it and not one that ran before.
 
     Raises:
@@ -145,15 +142,16 @@ def start_coordinator(words: Sequence[str], directory: str, admin: Admin) -> tup
     """
     child = Child(Plan("coordinator", program("cluster", "cluster", "start", *words)))
     try:
-        return child, _await_answer(child, directory, admin)
+        return child, _await_answer(child, directory, admin, interrupted)
     except BaseException:
         child.end()
         raise
 
 
-def _await_answer(child: Child, directory: str, admin: Admin) -> ClusterView:
+def _await_answer(child: Child, directory: str, admin: Admin, interrupted: Interrupted) -> ClusterView:
     until = time.monotonic() + START_TIMEOUT_S
     while True:
+        interrupted.check()
         code = child.process.poll()
         if code is not None:
             raise EndedError(code)
@@ -190,13 +188,12 @@ class EndedError(Exception):
         super().__init__(f"the coordinator ended with exit code {code}")
 
 
-def keep_running(children: Sequence[Child], render: Renderer) -> Exit:
+def keep_running(children: Sequence[Child], render: Renderer, interrupted: Interrupted) -> Exit:
     """Keep children running until the end is asked for, then end them, last started first."""
     living = list(children)
-    with interruptible() as flag:
-        while not flag.asked and living:
-            living = [child for child in living if child.keep(render)]
-            time.sleep(0.2)
+    while not interrupted.asked and living:
+        living = [child for child in living if child.keep(render)]
+        time.sleep(0.2)
     render.say("stopping")
     for child in reversed(list(children)):
         child.end()

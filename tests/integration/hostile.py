@@ -21,7 +21,8 @@ from tests.integration.harness import World
 
 #: The user id of nobody.
 STRANGER = 65534
-_REFUSAL = re.compile(r"^error (SWL-\d{3}): .+; .+\n  next: \S.*$", re.MULTILINE)
+#: What failed and why (more lines for several settings), what stayed unchanged, the next step.
+_REFUSAL = re.compile(r"^error (SWL-\d{3}): (?:(?!^error ).)+?; [^\n]+\n  next: \S", re.MULTILINE | re.DOTALL)
 
 
 def refused(done: subprocess.CompletedProcess[str], code: str, exit_code: int) -> str:
