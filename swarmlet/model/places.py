@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 #: The longest path of a unix socket on Linux, in bytes, without the final zero (``sun_path``, unix(7)).
 MAX_SOCKET_PATH = 107
 
@@ -27,6 +25,9 @@ def admin_socket(directory: str, owner: int) -> str:
     usual = f"{directory.rstrip('/')}/{SOCKET}"
     if len(usual.encode()) <= MAX_SOCKET_PATH:
         return usual
+    # Loads OpenSSL, which an agent that knows the other names here does without.
+    import hashlib  # noqa: PLC0415
+
     name = hashlib.sha256(directory.encode()).hexdigest()[:16]
     return f"{short_directory(owner)}/{name}.sock"
 
