@@ -1,6 +1,6 @@
 """Runs the measurements and writes the report: ``python -m tests.bench [--quick] [NAME...]``.
 
-With names only those run, and docs/ stays as it is unless ``--write`` asks for it. A measurement that
+A run of some, or a quick one, leaves docs/ as it is unless ``--write`` asks for it. A measurement that
 breaks is reported as broken; the others go on.
 """
 
@@ -39,7 +39,7 @@ def main() -> int:
                 print(f"  broke: {failed[name]}", file=sys.stderr)
             print(f"  {time.perf_counter() - started:.0f} s", file=sys.stderr)
     made = report.make(here, time.perf_counter() - began, args.quick, figures, failed)
-    if args.write or not args.names:
+    if args.write or not (args.names or args.quick):
         report.write(made, _DOCS)
     print(report.markdown(made))
     return 1 if failed else 0
@@ -62,7 +62,9 @@ def _arguments() -> argparse.Namespace:
         prog="python -m tests.bench", description="measure, and write docs/benchmarks.*"
     )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions and nodes, under 90 s")
-    parser.add_argument("--write", action="store_true", help="write docs/ also when only some are run")
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/ also after a run of some or a quick one"
+    )
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all when none is given"
     )
