@@ -31,6 +31,7 @@ from swarmlet.coordinator.store.commands import (
     ReportObserved,
     UpdateNode,
 )
+from swarmlet.errors import SwarmletError
 from swarmlet.link import messages as m
 from swarmlet.model.health import Reading
 from swarmlet.model.membership import NodeState
@@ -44,6 +45,9 @@ logger = logging.getLogger(__name__)
 RECORDED = Rate(8192.0, 4 * 1024 * 1024.0)
 #: Longest wait before one message, in seconds; messages behind it wait too, and too many of them end it.
 MOST_WAIT_S = 60.0
+
+#: The coordinator's own trouble with its disk: not writable, full, too slow.
+_DISK = frozenset({"SWL-301", "SWL-302", "SWL-205"})
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -141,8 +145,7 @@ class Members:
                     serial=node.next_serial or "",
                 )
             )
-        await self._record(peer, self._door.updated(node, hello, peer.seen))
-        taken = await self._report(peer, hello.observed)
+        taken = await self._take_news(peer, node, hello)
         if peer.phase is not Phase.MEMBER:
             return
         self._take_voice(peer)
@@ -153,6 +156,23 @@ class Members:
         if taken:
             peer.send(m.ObservedAck(taken))
         self._tell(peer)
+
+    async def _take_news(
+        self, peer: Peer, node: NodeRecord, hello: m.Hello
+    ) -> tuple[tuple[str, int, int], ...]:
+        """Record what a hello says; a disk that takes nothing now must not cost the node its lease (N9).
+
+        What was not recorded is not acknowledged, so that the node sends it again.
+        """
+        try:
+            await self._record(peer, self._door.updated(node, hello, peer.seen))
+            return await self._report(peer, hello.observed)
+        except SwarmletError as failure:
+            if failure.code not in _DISK:
+                raise
+            extra = {"node": node.node_uid, "code": failure.code}
+            logger.warning("a node is welcomed although nothing can be recorded", extra=extra)
+            return ()
 
     async def _observed(self, peer: Peer, message: m.Observed) -> None:
         peer.send(m.ObservedAck(await self._report(peer, message.observations)))

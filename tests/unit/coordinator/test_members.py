@@ -19,6 +19,7 @@ from swarmlet.coordinator.store.commands import (
     PlanAssignments,
     RemoveNode,
     RenewCertificate,
+    ReportObserved,
     RevokeToken,
     StopWorkload,
     SubmitWorkload,
@@ -295,6 +296,27 @@ async def test_observations_in_a_hello_are_taken_and_acknowledged(tmp_path) -> N
         second = await one.connect(uid, observed=(seen,))
         assert (await one.hears(second, m.ObservedAck)).taken == (("w.0.1", 1, 1),)
         assert one.parts.picture.assignments["w.0.1"].state is AssignmentState.RUNNING
+
+
+async def test_a_full_disk_keeps_no_member_out(tmp_path, monkeypatch) -> None:
+    """Else every node that has something to tell would lose its lease with its connection (N9)."""
+    async with cluster(tmp_path) as one:
+        uid = await one.parts.join("pi")
+        apply = one.parts.store.apply
+
+        async def full(command, *rest):
+            if isinstance(command, UpdateNode | ReportObserved):
+                raise error("SWL-302", path="x")
+            return await apply(command, *rest)
+
+        monkeypatch.setattr(one.parts.store, "apply", full)
+        seen = Observation("w.0.1", 1, 1, AssignmentState.RUNNING, 5)
+        conn = await one.connect(uid, observed=(seen,))
+        assert one.wire.admitted == [(conn, node_bytes(uid))]
+        await one.hears(conn, m.Desired)
+        assert one.said(conn, m.ObservedAck) == []
+        one.say(conn, m.Observed((seen,)))
+        assert (await one.hears(conn, m.Problem)).about == "Observed"
 
 
 async def test_a_node_has_one_voice(tmp_path) -> None:
