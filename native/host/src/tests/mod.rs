@@ -16,16 +16,22 @@ mod session;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A directory that is removed with its content when the test ends.
-pub(crate) struct Scratch(PathBuf);
+/// Held while a scratch directory lives: the names of control groups are held once for the whole process, and
+/// tests that use the same ones would take them from each other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// A directory that is removed with its content when the test ends. One exists at a time.
+pub(crate) struct Scratch(PathBuf, #[allow(dead_code)] MutexGuard<'static, ()>);
 
 impl Scratch {
     pub(crate) fn new(name: &str) -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let path = std::env::temp_dir().join(format!("swarmlet-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
-        Self(fs::canonicalize(path).unwrap())
+        Self(fs::canonicalize(path).unwrap(), alone)
     }
 
     pub(crate) fn path(&self) -> &Path {
