@@ -136,10 +136,31 @@ def _shape_refusal(request: JoinRequest) -> Refusal | None:
 
 
 def shape_refusal(profile: Profile, version: str) -> Refusal | None:
-    """Refuse a profile or version text that is larger than any device's, since both are kept."""
+    """Refuse a profile or version text that no device has: both are kept, shown and reckoned with."""
     if len(version) > MAX_VERSION or len(msgspec.json.encode(profile)) > MAX_PROFILE:
         return _cannot_take("the profile is too long", "update swarmlet on the device")
+    impossible = _impossible(profile)
+    if impossible is not None:
+        return _cannot_take(f"no device has the {impossible} of the profile", "update swarmlet on the device")
     return None
+
+
+def _impossible(profile: Profile) -> str | None:
+    """Return the name of a number that no device has: one without end would spoil every list of nodes."""
+    hardware, capabilities = profile.hardware, profile.capabilities
+    thermal = capabilities.thermal_constraints
+    told: dict[str, tuple[float | None, float, float]] = {
+        "cpu_cores": (hardware.cpu_cores, 0, 65_536),
+        "memory_gb": (hardware.memory_gb, 0, 1e7),
+        "storage_gb": (hardware.storage_gb, 0, 1e9),
+        "gpu_count": (capabilities.gpu_count, 0, 4096),
+        "network_bandwidth_mbps": (capabilities.network_bandwidth_mbps, 0, 1e9),
+        "max_temp_celsius": (thermal.max_temp_celsius, -300, 10_000),
+        "current_temp_celsius": (thermal.current_temp_celsius, -300, 10_000),
+    }
+    # What is no number at all (NaN) is within no bounds.
+    known = ((name, value, least, most) for name, (value, least, most) in told.items() if value is not None)
+    return next((name for name, value, least, most in known if not least <= value <= most), None)
 
 
 def _cannot_take(detail: str, hint: str) -> Refusal:
@@ -209,14 +230,15 @@ def _lowered(judged: Classification, node_class: str) -> Classification:
 def judge_update(node: NodeRecord, hello: Hello, ceiling: Ceiling) -> tuple[Profile, tuple[str, ...]]:
     """Return what to record of a member's Hello and what was cut from it; nothing here lifts a node (T8).
 
-    A member whose new profile is too long or of a class its token never allowed keeps the one it has. Its
+    A member whose new profile is impossible or of a class its token never allowed keeps the one it has. Its
     fingerprint stays that of its admission: with another's it could have that device blocked in its place.
     """
     clamped = clamp(hello.profile, ceiling)
     if clamped is None:
         return node.profile, (f"class {hello.profile.classification.node_class[:32]} was not taken",)
-    if shape_refusal(hello.profile, hello.version) is not None:
-        return node.profile, ("the profile was too long and not taken",)
+    refusal = shape_refusal(hello.profile, hello.version)
+    if refusal is not None:
+        return node.profile, (f"{refusal.fields['detail']}: it was not taken",)
     profile, cut = clamped
     admitted_as = node.profile.fingerprint
     if profile.fingerprint != admitted_as:

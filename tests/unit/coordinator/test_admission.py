@@ -217,6 +217,27 @@ def test_t8_a_later_update_is_cut_by_the_same_ceiling() -> None:
     assert len(cut) == 2
 
 
+IMPOSSIBLE = [
+    profile(Hardware(cpu_cores=float("inf"), memory_gb=8.0)),
+    profile(Hardware(cpu_cores=4, memory_gb=1e308)),
+    profile(Hardware(cpu_cores=4, memory_gb=float("nan"))),
+    profile(Hardware(cpu_cores=4, memory_gb=-1.0)),
+    profile(Hardware(cpu_cores=4, memory_gb=8.0, storage_gb=float("inf"))),
+    profile(gpu=2**63),
+    profile(gpu=-1),
+]
+
+
+@pytest.mark.parametrize("made", IMPOSSIBLE)
+def test_a_number_that_no_device_has_is_refused_and_changes_no_member(made: Profile) -> None:
+    assert admission.shape_refusal(profile(), "0.1.0") is None
+    refusal = admission.shape_refusal(made, "0.1.0")
+    assert refusal is not None
+    assert refusal.code == "SWL-608"
+    member = node("pi", profile=profile())
+    assert admission.judge_update(member, hello(made), Ceiling((), ("gpu",)))[0] == member.profile
+
+
 @pytest.mark.parametrize(
     "told",
     [

@@ -38,5 +38,5 @@ def test_the_lock_can_be_taken_again_after_it_was_given_back(tmp_path: Path) -> 
 
 
 def test_a_directory_that_is_not_there_is_an_error_of_the_catalogue(tmp_path: Path) -> None:
-    with pytest.raises(SwarmletError, match="SWL-301"), held(tmp_path / "missing"):
+    with pytest.raises(SwarmletError, match="SWL-601"), held(tmp_path / "missing"):
         pass
