@@ -50,7 +50,7 @@ def figures(plan: Plan) -> Iterator[Figure]:
         yield _memory(
             f"memory of an idle joined agent, after {settle_s} s", agent, f"{fresh:.1f} MB when it joined"
         )
-        yield from _used(_use(world, agent, hosts, plan.pick(60, 10)))
+        yield from _used(_use(world, agent, hosts, plan.pick(12, 2)))
         if not plan.quick:
             yield from _container(plan, world, agent)
 
@@ -69,13 +69,22 @@ def _memory(what: str, agent: Running, note: str) -> Figure:
     return Figure(what, used, "MB RSS", bar=f"{_MEMORY_BAR_MB:g} MB", met=used <= _MEMORY_BAR_MB, note=note)
 
 
-def _use(world: World, agent: Running, hosts: list[Host], seconds: int) -> _Use:
+def _use(world: World, agent: Running, hosts: list[Host], heartbeats: int) -> _Use:
+    """Count from just after a heartbeat to just after another one: no part of one counts as a whole."""
     pid = agent.process.pid
+    _pass(world, 1)
     before, meter = _counters(world, pid, hosts), processes.Meter(pid)
-    time.sleep(seconds)
+    _pass(world, heartbeats)
     after, (passed, cpu) = _counters(world, pid, hosts), meter.read()
     link, packets, disk = (late - early for late, early in zip(after, before, strict=True))
     return _Use(passed, link, packets if hosts else None, disk, cpu)
+
+
+def _pass(world: World, heartbeats: int) -> None:
+    """Wait until so many heartbeats more were exchanged, and acknowledged by TCP too."""
+    wanted = cluster.view(world).stats["heartbeats_in"] + heartbeats
+    eventually(lambda: cluster.view(world).stats["heartbeats_in"] >= wanted, "heartbeats", 10.0 * heartbeats)
+    time.sleep(0.3)
 
 
 def _counters(world: World, pid: int, hosts: list[Host]) -> tuple[int, int, int]:
