@@ -94,6 +94,27 @@ def test_it_begins_alone_in_its_directory_with_nothing_of_the_agents(tmp_path: P
     assert ignored.out.split() == [b"SigIgn:", b"0000000000000000"]
 
 
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="makes the kernel's own call, by its number here")
+def test_a_signal_that_libc_keeps_for_itself_is_not_ignored_either(tmp_path: Path) -> None:
+    """Signal 32 may be ignored already when the agent starts, and libc's own call cannot change it."""
+    script = f"""
+import ctypes, sys
+sys.path.insert(0, {str(Path.cwd())!r})
+from tests.fakes.spawned import run
+ignore = (ctypes.c_uint64 * 4)(1, 0, 0, 0)
+assert ctypes.CDLL(None).syscall(13, 32, ignore, None, 8) == 0
+own = next(line for line in open("/proc/self/status") if line.startswith("SigIgn"))
+assert int(own.split()[1], 16) & 1 << 31
+from pathlib import Path
+print(run(["grep", "SigIgn", "/proc/self/status"], Path({str(tmp_path)!r})).out.decode())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["SigIgn:", "0000000000000000"]
+
+
 def test_a_command_is_looked_for_in_the_path_it_was_given(tmp_path: Path) -> None:
     for name, text in (("first", "#!/bin/sh\necho first"), ("second", "#!/bin/sh\necho second")):
         (tmp_path / name).mkdir()

@@ -373,14 +373,26 @@ unsafe fn drop_capabilities(raw: &Raw) {
     }
 }
 
+/// The size of the kernel's signal set, which is not libc's.
+const SIGNAL_SET_BYTES: usize = 8;
+
 /// Gives every signal its default and lets all through: an interpreter ignores some, our thread blocks all.
 unsafe fn reset_signals(raw: &Raw) {
-    // SAFETY: a zeroed sigaction is the default action; a set is emptied before use; both are locals.
+    // SAFETY: the kernel reads at most as many bytes of an action as there are here, and zeros are the default
+    // action with an empty mask in every layout of it; a set is emptied before use; both are locals.
     unsafe {
-        let default: libc::sigaction = std::mem::zeroed();
+        // The kernel's own call, since libc refuses the two or three signals that it keeps for itself, and those
+        // may be ignored too. Two signals cannot be set; that is no error here.
+        let default = [0_u64; 8];
+        let none: *const libc::c_void = ptr::null();
         for signal in 1..=SIGNAL_MAX {
-            // Two signals cannot be set, and libc keeps two or three for itself.
-            libc::sigaction(signal, &default, ptr::null_mut());
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                libc::c_long::from(signal),
+                default.as_ptr(),
+                none,
+                SIGNAL_SET_BYTES,
+            );
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut none);
