@@ -37,7 +37,7 @@ def figures(plan: Plan) -> Iterator[Figure]:
         f" {statistics.median(stolen) / 1000:.1f} us; dudect asks for 10^6 trials"
     )
     yield Figure(
-        "refusals told apart by time, |t|", abs(t), "", bar="below 4.5", met=abs(t) < _BAR, note=note
+        "refusals told apart by time, absolute t", abs(t), "", bar="below 4.5", met=abs(t) < _BAR, note=note
     )
 
 
