@@ -223,6 +223,12 @@ CATALOGUE: dict[str, Entry] = {
         "the cluster refused the join for a reason this version does not know ({theirs})",
         _NOTHING_HERE, "update swarmlet; on the coordinator  stratoswarm audit  tells the reason",
     ),
+    "SWL-116": Entry(
+        "cluster-troubled", PeerError, Exit.FAILED,
+        "the cluster cannot take the join now, it has a problem of its own ({theirs})",
+        _NOTHING_HERE,
+        "mend it (on the coordinator  stratoswarm cluster status), then join again",
+    ),
     # ---- 2xx network and trust
     "SWL-200": Entry(
         "unreachable", UnreachableError, Exit.UNREACHABLE,

@@ -238,8 +238,7 @@ class Door:
             # The coordinator's own trouble (a full disk, say): the device did nothing wrong and may try
             # again.
             logger.error("a join could not be recorded", extra={"code": failure.code, "peer": seen})
-            detail = {"detail": f"it has a problem of its own ({failure.code})", "hint": "try again later"}
-            return Refused("SWL-608", detail, now_ms, seen, retry_after_ms=5000)
+            return Refused("SWL-116", {"theirs": failure.code}, now_ms, seen, retry_after_ms=5000)
         if self._limiter.failed(source, self._clock.boot()):
             await self._record(failure, request, seen, now_ms)
         return Refused(failure.code, failure.fields, now_ms, seen)
