@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.timeout(60)
 HOLDER = """
 import socket, sys, time
 held = socket.create_server(("0.0.0.0", int(sys.argv[1])))
-print("held")
+print("held", held.getsockname()[1])
 time.sleep(90)
 """
 #: Prints the status of a request, 0 when nobody answers.
@@ -52,12 +53,12 @@ def alone(world: World) -> Iterator[World]:
     no_traceback(world)
 
 
-def hold(world: World, host: Host | None, port: int) -> Running:
-    """Have a stranger listen on a port."""
+def hold(world: World, host: Host | None, port: int = 0) -> tuple[Running, int]:
+    """Have a stranger listen on a port, or on any; return it and the port."""
     words = [sys.executable, "-u", "-c", HOLDER, str(port)]
     holding = world.start(words, f"holder-{port}.log", host)
-    eventually(lambda: "held" in holding.output, "the port being held")
-    return holding
+    held = eventually(lambda: re.search(r"held (\d+)", holding.output), "the port being held")
+    return holding, int(held.group(1))
 
 
 def run(host: Host | None, words: Sequence[str], **env: str) -> subprocess.CompletedProcess[str]:
@@ -92,7 +93,7 @@ def test_the_usual_ports_when_free_and_other_ones_said_and_remembered_when_taken
     assert agent.stop() == 0
     assert first.stop() == 0
 
-    holders = {port: hold(alone, host, port) for port in (7946, 8080)}
+    holders = {port: hold(alone, host, port)[0] for port in (7946, 8080)}
     moved = alone.start(coordinator(alone), "coordinator-2.log", host)
     said = answers(alone)
     (listener,) = said["listeners"]  # type: ignore[misc]
@@ -125,8 +126,7 @@ def get(host: Host | None, port: int, path: str) -> int:
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error_that_names_who_has_it(alone: World) -> None:
-    port = free_port()
-    holding = hold(alone, None, port)
+    holding, port = hold(alone, None)
     done = run(None, coordinator(alone, "--bind", "127.0.0.1", "--port", str(port)))
     said = refused(done, "SWL-304", 1)
     assert "STRATOSWARM_PORT" in said
