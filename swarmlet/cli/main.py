@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from collections.abc import Callable, Sequence
 from swarmlet.cli.render import Renderer
 from swarmlet.config.load import outside
 from swarmlet.errors import Exit, SwarmletError, error
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def renderer(args: argparse.Namespace) -> Renderer:
@@ -42,7 +45,19 @@ def guarded(words: Sequence[str], run: Callable[[], int]) -> int:
     except Exception as failure:  # noqa: BLE001 - the last resort: no traceback reaches a user
         if debug:
             _show_traceback()
-        return render.fail(error("SWL-799", detail=f"{type(failure).__name__}: {failure}"))
+        return render.fail(_named(failure))
+
+
+def _named(failure: Exception) -> SwarmletError:
+    """Return the entry of the catalogue for what no part of the program expected."""
+    if isinstance(failure, UnicodeEncodeError):
+        # The system gives arguments as bytes; what is no text cannot be sent to anybody.
+        detail = "an argument holds bytes that are no text in UTF-8"
+        return error("SWL-400", detail=detail, hint="write it in UTF-8")
+    if isinstance(failure, OSError) and failure.errno in _FULL:
+        # Of all files only the output is written by nobody who knows what a full disk means.
+        return error("SWL-302", path="the output")
+    return error("SWL-799", detail=f"{type(failure).__name__}: {failure}")
 
 
 def _show_traceback() -> None:

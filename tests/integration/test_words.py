@@ -1,0 +1,157 @@
+"""Whatever is typed wrong or goes wrong under a command: code, next step, exit code, and no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.integration.harness import BIN, World, eventually
+from tests.integration.hostile import ask, no_traceback, refused
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = World(tmp_path_factory.mktemp("words"))
+    made.start_coordinator()
+    try:
+        made.device("pi", token=made.token())
+        made.wait_state("pi", "ready")
+        yield made
+        no_traceback(made)
+    finally:
+        made.end()
+        for one in made.running:
+            print(f"---- {one.log.name}\n{one.output[-4000:]}")
+
+
+def admin(cluster: World, *words: str | bytes, **given: object) -> subprocess.CompletedProcess[str]:
+    before, dashes, after = words, (), ()
+    if "--" in words:
+        at = words.index("--")
+        before, dashes, after = words[:at], words[at : at + 1], words[at + 1 :]
+    place = ("--data-dir", str(cluster.cluster_dir))
+    return run([str(BIN / "stratoswarm"), *before, *place, *dashes, *after], **given)
+
+
+def run(words: Sequence[str | bytes], **given: object) -> subprocess.CompletedProcess[str]:
+    asked: dict[str, object] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **given}
+    return subprocess.run(words, text=True, errors="replace", timeout=30, check=False, **asked)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "--name", "x", "-d", "--", b"echo", b"\xff"),
+        ("run", "--name", b"\xff", "-d", "--", "true"),
+        ("run", "-d", "--env", b"A=\xff", "--", "true"),
+        ("run", "-d", "--constraint", b"zone==\xff", "--", "true"),
+        ("nodes", "inspect", b"\xff\xfe"),
+        ("nodes", "label", "pi", b"a=\xff"),
+        ("run", "-d"),
+        ("run", "--replicas", "0", "-d", "--", "true"),
+        ("run", "--cpu", "nan", "-d", "--", "true"),
+        ("run", "--memory", "99999999999999999999g", "-d", "--", "true"),
+        ("run", "--env", "=v", "-d", "--", "true"),
+        ("nodes", "lss"),
+        ("audit", "--limt", "3"),
+        ("cluster", "create-join-token", "--uses", "99999999999999999999"),
+        ("cluster", "create-join-token", "--expires", "soon"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(cluster: World, words: tuple[str | bytes, ...]) -> None:
+    refused(admin(cluster, *words), "SWL-400", 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "exit_code"),
+    [
+        (("nodes", "inspect", "none"), "SWL-605", 5),
+        (("nodes", "rm", "none"), "SWL-605", 5),
+        (("cluster", "token", "revoke", "00"), "SWL-604", 5),
+        (("logs", "none"), "SWL-504", 5),
+        (("stop", "none"), "SWL-504", 5),
+        (("cluster", "create-join-token", "--cidr", "1.2.3.4/99"), "SWL-608", 2),
+        (("cluster", "create-join-token", "--expires", "30d"), "SWL-607", 2),
+        (("run", "--name", "a\nb", "-d", "--", "true"), "SWL-608", 2),
+    ],
+)
+def test_what_is_not_there_or_not_allowed_is_named(
+    cluster: World, words: tuple[str, ...], code: str, exit_code: int
+) -> None:
+    refused(admin(cluster, *words), code, exit_code)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "exit_code"),
+    [
+        (("--token", b"swarm_join_\xff"), "SWL-102", 4),
+        (("--token-file", b"/nowhere/\xff"), "SWL-114", 1),
+        (("--token-file", "/dev/zero"), "SWL-114", 1),
+        (("--token-file", "/tmp"), "SWL-114", 1),
+        (("--token-file", "/dev/null"), "SWL-101", 4),
+        (("--node-name", b"\xff"), "SWL-401", 2),
+        (("--cluster", b"\xff:1"), "SWL-401", 2),
+        (("--api-port", "99999", "--max-memory-mb", "-1", "--log-level", "loud"), "SWL-401", 2),
+        (("--tokenfile", "x"), "SWL-400", 2),
+    ],
+)
+def test_a_join_that_cannot_be_meant_is_refused_and_makes_nothing(
+    tmp_path: Path, words: tuple[str | bytes, ...], code: str, exit_code: int
+) -> None:
+    done = run([str(BIN / "swarmlet"), "join", "--once", "--data-dir", str(tmp_path / "d"), *words])
+    refused(done, code, exit_code)
+    assert not (tmp_path / "d" / "identity").exists()
+
+
+@pytest.mark.parametrize("words", [("nodes", "ls"), ("audit",), ("cluster", "create-join-token")])
+def test_output_that_cannot_be_written_is_told(cluster: World, words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        refused(admin(cluster, *words, stdout=full), "SWL-302", 1)
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_closed_standard_descriptor_breaks_nothing(cluster: World, closed: int) -> None:
+    shell = f'exec {closed}>&-; exec "$@"'
+    words = [str(BIN / "stratoswarm"), "nodes", "ls", "--data-dir", str(cluster.cluster_dir)]
+    done = run(["sh", "-c", shell, "sh", *words])
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_commands_that_wait_end_in_words_when_the_coordinator_dies(cluster: World) -> None:
+    waiting = {
+        "run": ("run", "--name", "long", "--wait", "--", "sleep", "600"),
+        "logs": ("logs", "-f", "long"),
+        "watch": ("nodes", "ls", "--watch"),
+    }
+    begun: dict[str, subprocess.Popen[str]] = {}
+    for name, words in waiting.items():
+        before, _, after = (words, (), ()) if "--" not in words else (words[:4], (), words[4:])
+        place = ("--data-dir", str(cluster.cluster_dir))
+        begun[name] = subprocess.Popen(
+            [str(BIN / "stratoswarm"), *before, *place, *after],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "NO_COLOR": "1"},
+        )
+        if name == "run":
+            eventually(lambda: (ask(cluster, "/v1/workloads/long") or {}).get("running") == 1, "it running")
+    for name in ("logs", "watch"):
+        assert begun[name].poll() is None
+    assert cluster.coordinator is not None
+    cluster.coordinator.kill()
+    for one in begun.values():
+        _, said = one.communicate(timeout=30)
+        assert one.returncode == 3, said
+        assert "Traceback" not in said
+        assert "  next: " in said
+    cluster.start_coordinator()
+    eventually(lambda: ask(cluster, "/v1/workloads/long")["running"] == 1, "the work having gone on")
+    cluster.stratoswarm_ok("stop", "long")
