@@ -33,6 +33,10 @@ from swarmlet.model.profile import Profile
 _log = logging.getLogger(__name__)
 
 
+#: Seconds from a certificate that could not be kept to the next request: half of its time is left for that.
+RENEW_AGAIN_S = 60.0
+
+
 class Roads(NamedTuple):
     """The ways out of this device: names to addresses, addresses to connections."""
 
@@ -97,6 +101,7 @@ class Node:
         self._next_key: KeyPair | None = None
         self._unsaved = False
         self._saving = asyncio.Lock()
+        self._renew_after = 0.0
 
     def serve(self, workloads: Workloads, ready: Callable[[str], None]) -> None:
         """Speak for ``workloads`` from now on; call ``ready`` with this node's name at every welcome."""
@@ -110,7 +115,9 @@ class Node:
 
     @property
     def renewal_is_due(self) -> bool:
-        """Whether to ask for the next certificate."""
+        """Whether to ask for the next certificate; not at once again when the last one could not be kept."""
+        if self._me.clock.boot() < self._renew_after:
+            return False
         identity = self.credentials.identity
         now_ms = self._me.cluster_time.now_ms()
         return renewal_is_due(now_ms, identity.not_before_ms, identity.not_after_ms, self._jitter)
@@ -191,6 +198,7 @@ class Node:
         except SwarmletError as failure:
             extra = {"code": failure.code, "next": failure.next}
             _log.error("the renewed certificate was not taken: %s", failure.what, extra=extra)
+            self._renew_after = self._me.clock.boot() + RENEW_AGAIN_S
             return False
         self.credentials, self._next_key = after, None
         self._unsaved = False

@@ -26,7 +26,7 @@ from swarmlet.coordinator.connections import Connections, node_bytes, node_text
 from swarmlet.coordinator.door import Books as DoorBooks
 from swarmlet.coordinator.door import Door
 from swarmlet.coordinator.keys import Keys
-from swarmlet.coordinator.leaf import Leaf
+from swarmlet.coordinator.leaf import Leaf, clock_note
 from swarmlet.coordinator.leases import Leases
 from swarmlet.coordinator.ledger import Ledger
 from swarmlet.coordinator.listening import Flood, Listening, Wish, listen
@@ -192,7 +192,8 @@ class Coordinator:
             await self._prepare()
             self._listen()
             path, notes = socket_place.prepare(self._config.directory)
-            self._notes += [*self._listening.notes, *notes]
+            clock = clock_note(self._clock.wall_ms(), self._picture.cluster.created_ms)
+            self._notes += [*filter(None, [clock]), *self._listening.notes, *notes]
             loops.append(self._tasks.create_task(self._planning.run()))
             loops.append(self._tasks.create_task(self._leaf.keep(self._use_tls, self._use_authority)))
             loops.append(self._tasks.create_task(self._prune_daily()))
