@@ -40,7 +40,7 @@ def figures(plan: Plan) -> Iterator[Figure]:
             gathered_s = time.perf_counter() - began
             # One interval to calm down, then what is counted.
             crowd.hold(_INTERVAL_S)
-            held = _hold(world, crowd, plan.pick(15, 5))
+            held = _hold(world, crowd, 15 if count >= _NODES_BAR else plan.pick(10, 5))
             yield from _report(world, count, held, f"gathered in {gathered_s:.0f} s")
 
 

@@ -17,7 +17,7 @@ _PEER = "docker swarm join"
 
 def figures(plan: Plan) -> Iterator[Figure]:
     """Measure both; the peer's engines have their part of the run for themselves."""
-    ours = _ours(plan, plan.pick(21, 7))
+    ours = _ours(plan, plan.pick(15, 7))
     middle = statistics.median(ours)
     figure = Figure(
         "join on a warm process",
