@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from swarmlet._native import Engine, NativeError, ServerTls
+from swarmlet.config.holders import holder_of
 from swarmlet.coordinator.addresses import primary_address
-from swarmlet.coordinator.holders import holder_of
 from swarmlet.errors import from_native
 from swarmlet.model.address import Address, is_loopback, parse_address
 

@@ -1,4 +1,4 @@
-"""Listening on loopback, moving aside when nobody insists on a port, and naming who holds one.
+"""Listening on loopback, and moving aside when nobody insists on a port.
 
 It binds loopback only (L1): no setting and no argument leads to another address.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import socket
 from typing import NamedTuple
 
+from swarmlet.config.holders import holder_of
 from swarmlet.errors import error
 
 _BACKLOG = 64
-_LISTEN_STATE = "0A"
 
 
 class Bound(NamedTuple):
@@ -49,7 +48,7 @@ def bind_loopback(port: int, key: str, *, insisted: bool) -> Bound:
             raise
         if insisted or fault.errno != errno.EADDRINUSE:
             code = "SWL-304" if fault.errno == errno.EADDRINUSE else "SWL-305"
-            raise error(code, port=str(port), key=key, holder=holder(port)) from None
+            raise error(code, port=str(port), key=key, holder=holder_of(port)) from None
         moved_from, first = port, _listen(socket.AF_INET, 0)
     chosen = int(first.getsockname()[1])
     sockets = [first]
@@ -71,48 +70,3 @@ def _listen(family: socket.AddressFamily, port: int) -> socket.socket:
         one.close()
         raise
     return one
-
-
-def holder(port: int) -> str:
-    """Return `` by NAME (process N)`` for whoever listens on a TCP port, or nothing when that cannot be seen.
-
-    Another user's process is visible to root only.
-    """
-    inodes = _listening_inodes(port)
-    for pid in filter(str.isdigit, os.listdir("/proc")) if inodes else ():  # noqa: PTH208
-        if _holds(pid, inodes):
-            return f" by {_command(pid)} (process {pid})"
-    return ""
-
-
-def _listening_inodes(port: int) -> set[str]:
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError), open(table, encoding="ascii") as rows:  # noqa: PTH123
-            for row in rows:
-                columns = row.split()
-                local, state = columns[1:4:2] if len(columns) > 9 else ("", "")
-                if state == _LISTEN_STATE and local.endswith(f":{port:04X}"):
-                    inodes.add(f"socket:[{columns[9]}]")
-    return inodes
-
-
-def _holds(pid: str, inodes: set[str]) -> bool:
-    folder = f"/proc/{pid}/fd"
-    try:
-        for entry in os.listdir(folder):  # noqa: PTH208
-            with contextlib.suppress(OSError):
-                if os.readlink(f"{folder}/{entry}") in inodes:  # noqa: PTH115
-                    return True
-    except OSError:
-        return False
-    return False
-
-
-def _command(pid: str) -> str:
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            name = file.read(64).strip()
-    except OSError:
-        name = ""
-    return name or "a program"

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from swarmlet._native import NativeError
-from swarmlet.coordinator.holders import holder_of
+from swarmlet.config.holders import holder_of
 from swarmlet.coordinator.listening import Flood, Wish, advertised, listen
 from swarmlet.errors import SwarmletError
 

@@ -9,8 +9,9 @@ import socket
 
 import pytest
 
+from swarmlet.config.holders import holder_of
 from swarmlet.errors import LocalError
-from swarmlet.report.ports import bind_loopback, holder
+from swarmlet.report.ports import bind_loopback
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_nobody_holds_a_free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         free = one.getsockname()[1]
-    assert holder(free) == ""
+    assert holder_of(free) == ""
 
 
 def test_no_descriptor_is_left_behind(taken):
