@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from swarmlet.cli.render import Renderer
 from swarmlet.errors import CATALOGUE, SwarmletError, error
 from swarmlet.model.views import ErrorView
 
@@ -130,6 +131,18 @@ class Admin:
 def part(text: str) -> str:
     """Quote one path part."""
     return quote(text, safe="")
+
+
+def shown(fetch: Callable[[], T], show: Callable[[T], None], *, again: bool, render: Renderer) -> T:
+    """Fetch and show once, or ``again`` every second until interrupted; return what was shown last."""
+    while True:
+        found = fetch()
+        if again:
+            render.clear()
+        show(found)
+        if not again:
+            return found
+        time.sleep(1)
 
 
 def wait_until(

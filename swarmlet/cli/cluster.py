@@ -11,7 +11,7 @@ from swarmlet import __version__
 from swarmlet.cli import commands_cluster, commands_nodes, commands_tokens, commands_work
 from swarmlet.cli.admin import Admin
 from swarmlet.cli.main import guarded, renderer
-from swarmlet.cli.parser import Parser, parse
+from swarmlet.cli.parser import Parser, add_group, parse
 from swarmlet.cli.settings import add_settings
 from swarmlet.config.cluster_keys import KEYS
 from swarmlet.model.membership import Availability
@@ -54,19 +54,19 @@ def build() -> Parser:
 
 
 def _cluster(commands: argparse._SubParsersAction[Parser]) -> None:
-    group = _group(commands, "cluster", "found, start and describe the cluster, and invite devices to it")
+    group = add_group(commands, "cluster", "found, start and describe the cluster, and invite devices to it")
     _local(group, "init", commands_cluster.add_init, "found a cluster in the data directory")
     _local(group, "start", commands_cluster.add_start, "run the coordinator in the foreground")
     _admin(group, "status", commands_cluster.add_status, "show the cluster and its coordinator")
     _admin(group, "create-join-token", commands_tokens.add_create, "make a token that lets devices join")
-    token = _group(group, "token", "list, show and revoke join tokens")
+    token = add_group(group, "token", "list, show and revoke join tokens")
     _admin(token, "ls", commands_tokens.add_ls, "list join tokens")
     _admin(token, "inspect", commands_tokens.add_inspect, "show one join token")
     _admin(token, "revoke", commands_tokens.add_revoke, "refuse further uses of a join token")
 
 
 def _nodes(commands: argparse._SubParsersAction[Parser]) -> None:
-    group = _group(commands, "nodes", "list, show, label and remove nodes")
+    group = add_group(commands, "nodes", "list, show, label and remove nodes")
     _admin(group, "ls", commands_nodes.add_ls, "list nodes")
     _admin(group, "inspect", commands_nodes.add_inspect, "show one node")
     _admin(group, "rm", commands_nodes.add_rm, "remove a node; its certificate is refused from then on")
@@ -78,13 +78,6 @@ def _nodes(commands: argparse._SubParsersAction[Parser]) -> None:
         ("uncordon", Availability.ACTIVE, "let a node take work again"),
     ):
         _admin(group, name, partial(commands_nodes.add_availability, wanted=wanted), text)
-
-
-def _group(
-    commands: argparse._SubParsersAction[Parser], name: str, text: str
-) -> argparse._SubParsersAction[Parser]:
-    group = commands.add_parser(name, help=text, description=text)
-    return group.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
 
 def _admin(

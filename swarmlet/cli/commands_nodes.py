@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
-import time
 
 from swarmlet.cli import tables
-from swarmlet.cli.admin import Admin, part
+from swarmlet.cli.admin import Admin, part, shown
 from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
 from swarmlet.cli.words import age, gigabytes, instant, percent_of
@@ -30,14 +29,12 @@ def add_ls(parser: Parser) -> None:
 def ls(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
     """List nodes."""
     query = {"all": "true"} if args.all else {}
-    while True:
-        found = admin.get(NodeList, "/v1/nodes", **query)
-        if args.watch:
-            render.clear()
-        _show(found, args.output, render)
-        if not args.watch:
-            break
-        time.sleep(1)
+    found = shown(
+        lambda: admin.get(NodeList, "/v1/nodes", **query),
+        lambda items: _show(items, args.output, render),
+        again=args.watch,
+        render=render,
+    )
     if not found.items and args.output in ("table", "wide"):
         render.say("no node has joined yet; next: stratoswarm cluster create-join-token")
     return Exit.DONE

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import time
 
 from swarmlet.cli import tables
-from swarmlet.cli.admin import Admin, part, wait_until
+from swarmlet.cli.admin import Admin, part, shown, wait_until
 from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
 from swarmlet.cli.words import instant
@@ -190,14 +189,12 @@ def add_ps(parser: Parser) -> None:
 def ps(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
     """List workloads."""
     query = {"all": "true"} if args.all else {}
-    while True:
-        found = admin.get(WorkloadList, "/v1/workloads", **query)
-        if args.watch:
-            render.clear()
-        _show(found, args.output, render)
-        if not args.watch:
-            break
-        time.sleep(1)
+    found = shown(
+        lambda: admin.get(WorkloadList, "/v1/workloads", **query),
+        lambda items: _show(items, args.output, render),
+        again=args.watch,
+        render=render,
+    )
     if not found.items and not args.all and args.output in ("table", "wide"):
         render.say("nothing runs; finished ones: stratoswarm ps --all")
     return Exit.DONE

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from swarmlet import __version__
 from swarmlet.cli import commands_agent, commands_device
 from swarmlet.cli.main import guarded, renderer
-from swarmlet.cli.parser import Parser, parse
+from swarmlet.cli.parser import Parser, add_group, parse
 from swarmlet.config import keys
 from swarmlet.config.show import epilog
 from swarmlet.errors import error
@@ -47,20 +47,13 @@ def build() -> Parser:
         commands, "test-connection", commands_agent.add_test_connection, "say what answers at an address"
     )
     _command(commands, "profile-hardware", commands_device.add_profile, "print what this device is")
-    token = _group(commands, "token", "look at join tokens")
+    token = add_group(commands, "token", "look at join tokens")
     _command(token, "inspect", commands_device.add_token_inspect, "print what a join token says")
-    identity = _group(commands, "identity", "look at this device's identity")
+    identity = add_group(commands, "identity", "look at this device's identity")
     _command(identity, "show", commands_device.add_identity_show, "print the certificate, never the key")
-    config = _group(commands, "config", "look at settings")
+    config = add_group(commands, "config", "look at settings")
     _command(config, "show", commands_device.add_config_show, "print every setting and where it comes from")
     return parser
-
-
-def _group(
-    commands: argparse._SubParsersAction[Parser], name: str, text: str
-) -> argparse._SubParsersAction[Parser]:
-    group = commands.add_parser(name, help=text, description=text)
-    return group.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
 
 def _command(

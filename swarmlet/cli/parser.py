@@ -81,6 +81,14 @@ def _unknown(prog: str, word: str, known: Sequence[str]) -> Exception:
     return error("SWL-400", detail=f"{prog} does not know the {what} {asked}", hint=hint)
 
 
+def add_group(
+    commands: argparse._SubParsersAction[Parser], name: str, text: str
+) -> argparse._SubParsersAction[Parser]:
+    """Add a command that only holds other commands; return where those go."""
+    group = commands.add_parser(name, help=text, description=text)
+    return group.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+
+
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Add the options every command has."""
     parser.add_argument("--no-color", action="store_true", help="no escape codes (NO_COLOR does the same)")
