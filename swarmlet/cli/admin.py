@@ -24,6 +24,7 @@ from swarmlet.model.views import ErrorView
 T = TypeVar("T")
 
 _TIMEOUT_S = 30.0
+_LONGEST_REFERENCE = 400
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -129,8 +130,15 @@ class Admin:
 
 
 def part(text: str) -> str:
-    """Quote one path part."""
-    return quote(text, safe="")
+    """Quote one path part: what somebody calls a node, a token or a workload.
+
+    Raises:
+        SwarmletError: ``SWL-400`` for nothing at all, which would be another path.
+    """
+    if not text:
+        raise error("SWL-400", detail="the name or id is empty", hint="give a name, an id or its beginning")
+    # Nothing has so long a name: the beginning alone is as unknown, and fits into a request's first line.
+    return quote(text[:_LONGEST_REFERENCE], safe="")
 
 
 def shown(fetch: Callable[[], T], show: Callable[[T], None], *, again: bool, render: Renderer) -> T:

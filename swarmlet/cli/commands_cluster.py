@@ -14,7 +14,7 @@ from swarmlet.cli.admin import Admin
 from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
 from swarmlet.cli.settings import cluster_settings
-from swarmlet.cli.words import instant
+from swarmlet.cli.words import instant, whole
 from swarmlet.clock import SystemClock
 from swarmlet.config import cluster_keys
 from swarmlet.config.show import taken_flags
@@ -124,7 +124,7 @@ def status(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
 def add_audit(parser: Parser) -> None:
     """Add the options of ``audit``."""
     add_common(parser)
-    parser.add_argument("--limit", type=int, default=50, metavar="N", help="the newest N lines (50)")
+    parser.add_argument("--limit", type=whole, default=50, metavar="N", help="the newest N lines (50)")
     add_output(parser, ("table", "json", "yaml"))
     parser.set_defaults(run=audit)
 

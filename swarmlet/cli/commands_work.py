@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 from swarmlet.cli import tables
 from swarmlet.cli.admin import Admin, part, shown, wait_until
 from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
-from swarmlet.cli.words import instant
+from swarmlet.cli.words import instant, number, whole
 from swarmlet.clock import SystemClock
 from swarmlet.errors import Exit, error
 from swarmlet.model.requests import ResourcesRequest, SubmitRequest
@@ -17,6 +18,7 @@ from swarmlet.model.workload import Kind, OnPartition, RestartPolicy
 from swarmlet.tokens.durations import parse_duration
 
 _PLACE_TIMEOUT_S = 30.0
+_SIZE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?\Z")
 _MEGABYTES = {"": 1, "m": 1, "mb": 1, "g": 1000, "gb": 1000}
 
 
@@ -27,7 +29,7 @@ def add_run(parser: Parser) -> None:
         "image", nargs="?", help="container image; for a process give  -- COMMAND...  instead"
     )
     parser.add_argument("--name", default="", help="its name (made up when not given)")
-    parser.add_argument("--replicas", type=int, default=1, metavar="N", help="how many at once (1)")
+    parser.add_argument("--replicas", type=whole, default=1, metavar="N", help="how many at once (1)")
     parser.add_argument("--node-type", metavar="CLASS", help="only on nodes of this class")
     parser.add_argument(
         "--constraint",
@@ -36,7 +38,7 @@ def add_run(parser: Parser) -> None:
         metavar="EXPR",
         help="only where it holds: zone==garden, arch!=armv7, name==pi-1 (repeat for more)",
     )
-    parser.add_argument("--cpu", type=float, metavar="CORES", help="cores each replica may use")
+    parser.add_argument("--cpu", type=number, metavar="CORES", help="cores each replica may use")
     parser.add_argument("--memory", metavar="SIZE", help="memory each replica may use: 256m, 1g")
     parser.add_argument("--env", "-e", action="append", default=[], metavar="KEY=VALUE", help="environment")
     parser.add_argument(
@@ -61,12 +63,12 @@ def add_run(parser: Parser) -> None:
 def run(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit | int:
     """Submit a workload and follow its placement."""
     request = build_request(args, args.rest)
+    limit = None if args.timeout is None else float(parse_duration(args.timeout))
     item = admin.change(WorkloadView, "POST", "/v1/workloads", request)
     path = f"/v1/workloads/{part(item.workload_id)}"
     if not args.detach:
         item = _follow_placement(admin, path, item, render)
     if args.wait:
-        limit = None if args.timeout is None else float(parse_duration(args.timeout))
         item = wait_until(
             lambda: admin.get(WorkloadView, path),
             lambda one: one.state in FINISHED,
@@ -119,7 +121,7 @@ def _own_code(item: WorkloadView) -> Exit | int:
 
 
 def build_request(args: argparse.Namespace, command: tuple[str, ...]) -> SubmitRequest:
-    """Return what the arguments ask for.
+    """Return what the arguments ask for; whether it is within bounds is the coordinator's to say.
 
     Raises:
         SwarmletError: ``SWL-400`` naming what cannot be.
@@ -130,10 +132,6 @@ def build_request(args: argparse.Namespace, command: tuple[str, ...]) -> SubmitR
             detail="nothing to run was given",
             hint="stratoswarm run -- COMMAND..., or  stratoswarm run IMAGE",
         )
-    if not 1 <= args.replicas <= 1000:
-        raise error("SWL-400", detail=f"--replicas {args.replicas} is not 1 to 1000", hint="--replicas 3")
-    if args.cpu is not None and not 0 < args.cpu <= 4096:
-        raise error("SWL-400", detail=f"--cpu {args.cpu:g} is not a number of cores", hint="--cpu 0.5")
     return SubmitRequest(
         kind=Kind.PROCESS if args.image is None else Kind.CONTAINER,
         name=args.name,
@@ -155,7 +153,7 @@ def build_request(args: argparse.Namespace, command: tuple[str, ...]) -> SubmitR
 def _pair(word: str) -> tuple[str, str]:
     key, equals, value = word.partition("=")
     if not key or not equals:
-        raise error("SWL-400", detail=f"--env {word!r} is not KEY=VALUE", hint="--env LEVEL=info")
+        raise error("SWL-400", detail=f"--env {key[:40]!r} is not KEY=VALUE", hint="--env LEVEL=info")
     return key, value
 
 
@@ -166,15 +164,12 @@ def parse_memory(text: str) -> int:
         SwarmletError: ``SWL-400`` when it is not one.
     """
     lowered = text.strip().lower()
-    number = lowered.rstrip("bgm")
-    factor = _MEGABYTES.get(lowered[len(number) :])
-    try:
-        megabytes = float(number) * (factor or 0)
-    except ValueError:
-        megabytes = 0
-    if factor is None or not 1 <= megabytes < 64_000_000:
-        raise error("SWL-400", detail=f"--memory {text!r} is not a size", hint="--memory 256m, --memory 1g")
-    return int(megabytes)
+    digits = lowered.rstrip("bgm")
+    factor = _MEGABYTES.get(lowered[len(digits) :])
+    if factor is None or not _SIZE.match(digits):
+        detail = f"--memory {text[:40]!r} is not a size: digits, then m or g"
+        raise error("SWL-400", detail=detail, hint="--memory 256m, --memory 1g")
+    return int(float(digits) * factor)
 
 
 def add_ps(parser: Parser) -> None:
@@ -265,8 +260,8 @@ def add_logs(parser: Parser) -> None:
     add_common(parser)
     parser.add_argument("workload", help="name, id or an unambiguous prefix")
     parser.add_argument("--follow", "-f", action="store_true", help="go on as it writes more")
-    parser.add_argument("--tail", type=int, metavar="N", help="begin with the last N lines")
-    parser.add_argument("--replica", type=int, metavar="N", help="which replica (the first)")
+    parser.add_argument("--tail", type=whole, metavar="N", help="begin with the last N lines")
+    parser.add_argument("--replica", type=whole, metavar="N", help="which replica (the first)")
     parser.set_defaults(run=logs)
 
 

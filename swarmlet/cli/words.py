@@ -1,6 +1,9 @@
-"""Numbers as people read them. Pure."""
+"""Numbers as people read and write them. Pure."""
 
 from __future__ import annotations
+
+import argparse
+import re
 
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
@@ -39,3 +42,28 @@ def percent_of(permille: int | None, cores: float | None) -> str:
         return "-"
     use = "-" if permille is None else f"{permille / 10:.0f}%"
     return f"{use} of {cores:g}"
+
+
+# ---- what people write; bounds are the coordinator's to judge, so that they are one text
+
+
+def whole(text: str) -> int:
+    """Read a whole number for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none, or none that a message can hold.
+    """
+    if not re.match(r"-?[0-9]{1,18}\Z", text):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number, such as 3")
+    return int(text)
+
+
+def number(text: str) -> float:
+    """Read a number for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none; what is not finite is none.
+    """
+    if not re.match(r"-?[0-9]{1,18}(\.[0-9]{1,18})?\Z", text):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number, such as 0.5")
+    return float(text)

@@ -104,15 +104,18 @@ def intent(wishes: MintRequest) -> str:
 def _other_problems(wishes: MintRequest, now_s: int) -> list[str]:
     problems = []
     if len(wishes.public_key) != 32:
-        problems.append("public_key: it has 32 bytes")
+        problems.append(f"public_key has {len(wishes.public_key)} bytes: it may have 32")
     if not 1 <= wishes.max_uses <= MOST_USES:
-        problems.append(f"uses {wishes.max_uses}: from 1 to {MOST_USES}")
+        problems.append(
+            f"max_uses (--uses) is {wishes.max_uses}: it may be a whole number from 1 to {MOST_USES}"
+        )
     if wishes.expires_s < 1 or now_s + wishes.expires_s > LAST_S:
-        problems.append(f"expires {wishes.expires_s} s: from one second to the year 9999")
+        problems.append(f"expires_s (--expires) is {wishes.expires_s}: it may be one second to the year 9999")
     pattern = wishes.name_pattern.lower()
     if len(pattern) > MOST_PATTERN or not _PATTERN.match(pattern):
         problems.append(
-            f"name {wishes.name_pattern[:70]!r}: letters, digits, hyphens, * and ?, at most {MOST_PATTERN}"
+            f"name_pattern (--name) is {wishes.name_pattern[:40]!r}: it may be letters, digits, hyphens,"
+            f" * and ?, at most {MOST_PATTERN} characters"
         )
     return problems
 
@@ -131,14 +134,16 @@ def _each(items: Sequence[str], read: Callable[[str], str], problems: list[str])
 def _node_class(text: str) -> str:
     found = parse_class(text)
     if found is None:
-        raise ValueError(f"node type {text[:40]!r}: one of {', '.join(NODE_CLASSES).lower()}")
+        raise ValueError(
+            f"node_classes (--node-type) has {text[:40]!r}: it may have {', '.join(NODE_CLASSES).lower()}"
+        )
     return found.lower()
 
 
 def _capability(text: str) -> str:
     found = text.strip().lower()
     if found not in CAPABILITIES:
-        raise ValueError(f"allow {text[:40]!r}: one of {', '.join(CAPABILITIES)}")
+        raise ValueError(f"allow (--allow) has {text[:40]!r}: it may have {', '.join(CAPABILITIES)}")
     return found
 
 
@@ -146,14 +151,18 @@ def _cidr(text: str) -> str:
     try:
         return str(network(text.strip()))
     except ValueError as failure:
-        raise ValueError(f"cidr {text[:60]!r}: a network such as 10.1.0.0/16 ({failure})") from failure
+        raise ValueError(
+            f"cidrs (--cidr) has {text[:40]!r}: it may have a network such as 10.1.0.0/16 ({failure})"
+        ) from failure
 
 
 def _endpoint(text: str) -> str:
     try:
         return str(parse_address(text))
     except ValueError as failure:
-        raise ValueError(f"endpoint {text[:80]!r}: {failure}") from failure
+        raise ValueError(
+            f"endpoints (--endpoint) has {text[:40]!r}: it may have HOST:PORT ({failure})"
+        ) from failure
 
 
 def _unusable(problems: list[str]) -> SwarmletError:

@@ -9,6 +9,8 @@ from swarmlet.errors import error
 
 #: How many candidates an ambiguous reference lists.
 _SHOWN = 5
+#: How much of a reference an error repeats.
+_REPEATED = 80
 
 
 class Named(NamedTuple):
@@ -52,9 +54,15 @@ def resolve(reference: str, things: Iterable[Named], absent: str) -> str:
     """
     found = matches(reference, things)
     if not found:
-        raise error(absent, name=reference)
+        raise error(absent, name=_sayable(reference))
     if len(found) > 1:
         shown = [f"{thing.name} ({thing.identifier[:12]})" for thing in found[:_SHOWN]]
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        raise error("SWL-606", name=reference, matches=", ".join(shown) + more)
+        raise error("SWL-606", name=_sayable(reference), matches=", ".join(shown) + more)
     return found[0].identifier
+
+
+def _sayable(reference: str) -> str:
+    """Return a reference as an error may repeat it: short, and without control characters."""
+    plain = "".join(char if char.isprintable() else "?" for char in reference)
+    return plain if len(plain) <= _REPEATED else f"{plain[:_REPEATED]}..."

@@ -92,7 +92,9 @@ class Call:
             return default
         if text.lower() in _YES | _NO:
             return text.lower() in _YES
-        raise error("SWL-608", detail=f"{name}={text[:40]!r} is not true or false", hint=f"{name}=true")
+        raise error(
+            "SWL-608", detail=f"{name} is {text[:40]!r}: it may be true or false", hint=f"{name}=true"
+        )
 
     def number(self, name: str, low: int, high: int) -> int | None:
         """Return a numeric query parameter, ``None`` when it is not there.
@@ -105,7 +107,7 @@ class Call:
             return None
         if text.isascii() and text.isdigit() and len(text) <= 18 and low <= int(text) <= high:
             return int(text)
-        detail = f"{name}={text[:40]!r} is not a whole number from {low} to {high}"
+        detail = f"{name} (--{name}) is {text[:40]!r}: it may be a whole number from {low} to {high}"
         raise error("SWL-608", detail=detail, hint=f"{name}={low}")
 
 

@@ -21,6 +21,7 @@ from aiohttp import web
 
 from swarmlet.config.caller import Caller, caller_of, is_confined
 from swarmlet.coordinator.api import answers
+from swarmlet.coordinator.api import body as bodies
 from swarmlet.coordinator.api.call import Call, Services
 from swarmlet.coordinator.api.roles import Audience, Role, role_of
 from swarmlet.coordinator.api.routes import ROUTES, SAFE, Route
@@ -120,7 +121,7 @@ async def _call(route: Route, services: Services, request: web.Request) -> Call:
             "SWL-608", detail=f"the parameter {unknown[0][:40]!r} is not known", hint=f"known: {taken}"
         )
     key = "" if route.method in SAFE else _key(route, uid, request)
-    body = None if route.body is None else _decoded(route.body, await request.read())
+    body = None if route.body is None else bodies.read(route.body, await request.read())
     return Call(services, uid, role, key, dict(request.match_info), dict(request.query), body)
 
 
@@ -148,15 +149,6 @@ def _key(route: Route, uid: int, request: web.Request) -> str:
             "SWL-608", detail=detail, hint="send one random key a change, and the same when you repeat it"
         )
     return f"{route.method} {route.path} {uid} {given}"
-
-
-def _decoded(kind: type[Any], raw: bytes) -> Any:
-    try:
-        return msgspec.json.decode(raw or b"{}", type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
-        raise error(
-            "SWL-608", detail=f"its body is not as expected: {fault}", hint="see docs/api.md"
-        ) from None
 
 
 # ---- after it

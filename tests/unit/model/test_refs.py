@@ -46,3 +46,10 @@ def test_many_candidates_are_counted_not_listed() -> None:
     with pytest.raises(SwarmletError) as caught:
         resolve("n", [Named(f"id{number}", f"n{number}") for number in range(20)], "SWL-605")
     assert "and 15 more" in caught.value.what
+
+
+def test_what_means_nothing_is_repeated_in_one_line_of_one_screen() -> None:
+    with pytest.raises(SwarmletError) as caught:
+        resolve("a\x1b[31m\n" + "x" * 400, [], "SWL-605")
+    assert caught.value.fields["name"].isprintable()
+    assert len(caught.value.fields["name"]) < 100
