@@ -396,6 +396,12 @@ class Engine:
         What was queued for a cut connection may still leave within a second; nothing of it is read any more.
         Leading zero bytes make no difference.
         """
+    def rounds(self) -> int:
+        """Wake the thread and return how often it has gone round.
+
+        A number that is the same at the next call, a while later, says that it hangs or is gone; an idle thread
+        goes round because of this call.
+        """
     def stats(self) -> dict[str, int]:
         """Counters since start, and ``connections`` and ``unproven`` as they are now.
 

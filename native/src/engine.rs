@@ -239,6 +239,10 @@ impl Engine {
         py.detach(|| self.inner.deny(serials)).map_err(engine_error)
     }
 
+    fn rounds(&self, py: Python<'_>) -> u64 {
+        py.detach(|| self.inner.rounds())
+    }
+
     fn stats(&self, py: Python<'_>) -> std::collections::HashMap<&'static str, u64> {
         py.detach(|| self.inner.stats()).into_iter().collect()
     }

@@ -19,7 +19,7 @@ from swarmlet.agent.control import Command, ControlServer
 from swarmlet.agent.events import Outcome
 from swarmlet.agent.member import Member
 from swarmlet.agent.node import Node
-from swarmlet.agent.notify import Notifier
+from swarmlet.agent.notify import Notifier, Watchdog
 from swarmlet.agent.ports import Workloads
 from swarmlet.agent.pulse import Pulse
 from swarmlet.agent.status import Standing
@@ -106,6 +106,8 @@ class Life:
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(server.serve()) for server in crew.servers]
             background.append(group.create_task(crew.pulse.run()))
+            watchdog = Watchdog(crew.notifier, crew.node.link.engine.rounds)
+            background.append(group.create_task(watchdog.run()))
             if control is not None:
                 background.append(group.create_task(control.serve()))
             self._member_task = group.create_task(crew.member.run())
@@ -125,9 +127,12 @@ class Life:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop.cancel()
-        crew.notifier.stopping()
         if self._member_task.done():
-            return await self._ended(self._member_task.result())
+            # Ending all work may take its grace of minutes: only what follows has the manager's patience.
+            outcome = await self._ended(self._member_task.result())
+            crew.notifier.stopping()
+            return outcome
+        crew.notifier.stopping()
         crew.member.take_no_work()
         await crew.workloads.close()
         await self._part()

@@ -55,8 +55,6 @@ class Pulse:
         while True:
             await self.beat()
             interval_s = organs.node.credentials.memory.settings.heartbeat_ms / 1000
-            if organs.notifier.interval_s is not None:
-                interval_s = min(interval_s, organs.notifier.interval_s)
             await asyncio.sleep(min(max(interval_s, LEAST_S), MOST_S))
 
     async def beat(self) -> None:
@@ -75,7 +73,6 @@ class Pulse:
             organs.member.post(RenewalDue())
         organs.member.remind()
         await organs.node.save_news()
-        organs.notifier.alive()
 
     def _judge(self, sample: Sample) -> None:
         verdict = judge(sample)
@@ -83,14 +80,19 @@ class Pulse:
         trouble = self._organs.workloads.trouble()
         health = Health.OK if trouble is None else Health.DEGRADED
         self._report("workloads", health, trouble or "", "")
-        self._report("cluster", *self._organs.standing.health())
+        health, why, next_step = self._organs.standing.health()
+        if self._report("cluster", health, why, next_step):
+            name = self._organs.node.credentials.memory.name
+            self._organs.notifier.status(why or f"{name} is connected and accepts work")
 
-    def _report(self, name: str, health: Health, why: str, next_step: str) -> None:
+    def _report(self, name: str, health: Health, why: str, next_step: str) -> bool:
         now = self._organs.clock.boot()
-        if self._organs.board.report(name, health, now, why=why, next_step=next_step) and why:
+        changed = self._organs.board.report(name, health, now, why=why, next_step=next_step)
+        if changed and why:
             # The cluster part has its own log lines, with the time of the next attempt.
             level = logging.DEBUG if name == "cluster" else logging.WARNING
             _log.log(level, "%s: %s", name, why, extra={"next": next_step})
+        return changed
 
 
 def device_health(board: HealthBoard) -> Health:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import shutil
 import signal
@@ -200,6 +201,32 @@ def test_systemd_is_told_ready_before_there_is_any_cluster(cluster: World) -> No
         manager.settimeout(20)
         agent = cluster.device("pi", NOTIFY_SOCKET=address)
         assert manager.recv(1000).startswith(b"READY=1")
+        reason = manager.recv(1000)
+        assert reason.startswith(b"STATUS=")
+        assert b"not connected" in reason or b"cannot be reached" in reason
         agent.process.send_signal(signal.SIGTERM)
-        assert manager.recv(1000) == b"STOPPING=1"
+        while manager.recv(1000) != b"STOPPING=1":
+            pass
         assert agent.process.wait(timeout=10) == 0
+
+
+def test_systemd_is_fed_by_the_whole_agent_and_not_by_one_that_stands_still(cluster: World) -> None:
+    file = token_file(cluster, "t", cluster.token())
+    assert join_once(cluster, "pi", file).returncode == 0
+    address = str(cluster.directory / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(20)
+        agent = cluster.device("pi", NOTIFY_SOCKET=address, WATCHDOG_USEC="200000")
+        for _ in range(5):
+            while manager.recv(1000) != b"WATCHDOG=1":
+                pass
+        agent.process.send_signal(signal.SIGSTOP)
+        manager.settimeout(1)  # ten intervals: what was on its way has arrived, and nothing follows
+        with contextlib.suppress(TimeoutError):
+            while manager.recv(1000):
+                pass
+        agent.process.send_signal(signal.SIGCONT)
+        manager.settimeout(20)
+        while manager.recv(1000) != b"WATCHDOG=1":
+            pass

@@ -332,6 +332,14 @@ impl Engine {
         }
     }
 
+    /// Wakes the thread and returns how often it has gone round. A number that is the same at the next call,
+    /// a while later, says that the thread hangs or is gone: an idle one goes round because of this call.
+    pub fn rounds(&self) -> u64 {
+        let rounds = self.shared.rounds();
+        self.shared.mailbox.wake();
+        rounds
+    }
+
     /// Returns every counter with its name.
     pub fn stats(&self) -> Vec<(&'static str, u64)> {
         self.shared.stats.list()

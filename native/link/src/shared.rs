@@ -27,6 +27,7 @@ pub(crate) struct Shared {
     reading: Mutex<Reading>,
     last_conn: AtomicU64,
     last_listener: AtomicU32,
+    rounds: AtomicU64,
 }
 
 impl Shared {
@@ -41,6 +42,7 @@ impl Shared {
             reading: Mutex::default(),
             last_conn: AtomicU64::new(0),
             last_listener: AtomicU32::new(0),
+            rounds: AtomicU64::new(0),
         })
     }
 
@@ -52,6 +54,16 @@ impl Shared {
     /// Returns a number no listener had before.
     pub fn new_listener(&self) -> u32 {
         self.last_listener.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Notes that the thread has gone round once more.
+    pub fn went_round(&self) {
+        self.rounds.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how often the thread has gone round.
+    pub fn rounds(&self) -> u64 {
+        self.rounds.load(Ordering::Relaxed)
     }
 
     pub fn outboxes(&self) -> MutexGuard<'_, HashMap<u64, Arc<Outbox>>> {

@@ -122,6 +122,7 @@ impl Driver {
                 return Ok(());
             }
             self.arm()?;
+            self.shared.went_round();
         }
     }
 
