@@ -14,6 +14,7 @@ from swarmlet.cli.admin import Admin
 from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
 from swarmlet.cli.settings import cluster_settings
+from swarmlet.cli.up_record import Record
 from swarmlet.cli.words import instant, whole
 from swarmlet.clock import SystemClock
 from swarmlet.config import cluster_keys
@@ -162,7 +163,10 @@ def add_up(parser: Parser) -> None:
 def up_command(args: argparse.Namespace, render: Renderer) -> Exit | int:
     """Start a cluster on this machine and keep it running until interrupted."""
     config = cluster_settings(args).config
-    up.PidFile(config.data_dir).check()
+    record = Record(config.data_dir)
+    record.check()
+    for left in record.end_leftovers():
+        render.warn(f"an earlier  stratoswarm up  was killed; its {left} still ran and was ended first")
     if args.no_invitation:
         render = Renderer(color=False)  # whoever started this waits for its words, also when told to be quiet
     elif args.detach:
@@ -183,20 +187,21 @@ def _up(
     except up.EndedError as ended:
         return ended.code
     children = [coordinator]
-    pid_file = up.PidFile(directory)
+    record = Record(directory)
     try:
-        pid_file.write()
+        up.note(children, record)
         if not args.no_node:
             children.append(up.Child(_node_plan(directory, cluster, admin)))
+            up.note(children, record)
             _await_node(children[-1], admin, render, interrupted)
         _announce(cluster, admin, render, invite=founded and not args.no_invitation)
-        return up.keep_running(children, render, interrupted)
+        return up.keep_running(children, record, render, interrupted)
     except BaseException:
         for child in reversed(children):
             child.end()
         raise
     finally:
-        pid_file.remove()
+        record.remove()
 
 
 def _coordinator_words(args: argparse.Namespace) -> list[str]:
@@ -298,6 +303,6 @@ def add_down(parser: Parser) -> None:
 def down(args: argparse.Namespace, render: Renderer) -> Exit:
     """End what ``up`` keeps running; nothing that is on disk is lost."""
     directory = cluster_settings(args).config.data_dir
-    up.PidFile(directory).stop()
+    Record(directory).stop()
     render.say(f"the cluster in {directory} is down; start it again: stratoswarm up")
     return Exit.DONE

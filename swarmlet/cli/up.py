@@ -2,12 +2,12 @@
 
 Each is the ordinary program with ordinary arguments; this only starts them, waits, starts again what died,
 and ends both. A node whose exit says it may not come back (wrong use, refused) is left alone and says why.
+When this is killed they end too; what does not is found by its record (``up_record.py``).
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 from swarmlet.cli.admin import Admin
 from swarmlet.cli.render import Renderer
-from swarmlet.errors import Exit, SwarmletError, error
+from swarmlet.cli.up_record import STOP_TIMEOUT_S, Record, end_with_parent
+from swarmlet.errors import Exit, SwarmletError
 from swarmlet.model import places
 from swarmlet.model.views import ClusterView
 
 START_TIMEOUT_S = 30.0
-_STOP_TIMEOUT_S = 12.0
 _PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 #: A child that ran this long before it died starts again without a longer pause.
 _STEADY_S = 60.0
@@ -55,6 +55,8 @@ class Child:
             stdin=subprocess.DEVNULL if secret is None else subprocess.PIPE,
             stdout=sys.stderr,
             start_new_session=True,
+            # Nothing of ours has threads here, which is what makes work between fork and exec unsafe.
+            preexec_fn=end_with_parent(),  # noqa: PLW1509
         )
         if secret is not None and self.process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
@@ -88,7 +90,7 @@ class Child:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(_STOP_TIMEOUT_S)
+                self.process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -188,68 +190,25 @@ class EndedError(Exception):
         super().__init__(f"the coordinator ended with exit code {code}")
 
 
-def keep_running(children: Sequence[Child], render: Renderer, interrupted: Interrupted) -> Exit:
+def note(children: Sequence[Child], record: Record) -> list[tuple[str, int]]:
+    """Write down which processes are kept now, and return that."""
+    kept = [(child.plan.name, child.process.pid) for child in children]
+    record.write(kept)
+    return kept
+
+
+def keep_running(
+    children: Sequence[Child], record: Record, render: Renderer, interrupted: Interrupted
+) -> Exit:
     """Keep children running until the end is asked for, then end them, last started first."""
     living = list(children)
+    noted = note(children, record)
     while not interrupted.asked and living:
         living = [child for child in living if child.keep(render)]
+        if [(child.plan.name, child.process.pid) for child in children] != noted:
+            noted = note(children, record)
         time.sleep(0.2)
     render.say("stopping")
     for child in reversed(list(children)):
         child.end()
     return Exit.DONE
-
-
-class PidFile:
-    """The file by which ``down`` finds a detached ``up``."""
-
-    def __init__(self, directory: str) -> None:
-        self.path = f"{directory}/up.pid"
-
-    def check(self) -> None:
-        """Refuse to keep up what another process keeps up.
-
-        Raises:
-            SwarmletError: ``SWL-306``.
-        """
-        pid = self._living()
-        if pid is not None:
-            path = self.path.rpartition("/")[0]
-            raise error("SWL-306", program="stratoswarm up", path=path, pid=str(pid))
-
-    def write(self) -> None:
-        """Name this process as the one that keeps the cluster of this directory up."""
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(f"{os.getpid()}\n")
-
-    def remove(self) -> None:
-        """Forget it."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)  # noqa: PTH108
-
-    def stop(self) -> None:
-        """End the process it names and wait for it.
-
-        Raises:
-            SwarmletError: ``SWL-700`` when nothing is up, ``SWL-205`` when it does not end.
-        """
-        pid = self._living()
-        if pid is None:
-            raise error("SWL-700", path=self.path, detail="nothing is up")
-        os.kill(pid, signal.SIGTERM)
-        until = time.monotonic() + 2 * _STOP_TIMEOUT_S + 2
-        while self._living() == pid:
-            if time.monotonic() > until:
-                raise error("SWL-205", what_waited="stopping", seconds=f"{2 * _STOP_TIMEOUT_S:g}")
-            time.sleep(0.05)
-
-    def _living(self) -> int | None:
-        """Return the pid in the file when that process is one of ours and alive."""
-        pid = _pid_in(self.path)
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
-                words = file.read(4096)
-        except OSError:
-            return None
-        return pid if b"up" in words.split(b"\0") else None
