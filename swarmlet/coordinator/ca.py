@@ -103,7 +103,7 @@ def check_csr(csr: bytes) -> CheckedCsr:
         ed25519 = parsed.signature_algorithm_oid == SignatureAlgorithmOID.ED25519
         key = parsed.public_key() if ed25519 else None
         signed, signature = parsed.tbs_certrequest_bytes, parsed.signature
-    except (ValueError, TypeError, UnsupportedAlgorithm) as failure:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as failure:
         raise BadCsrError("the request cannot be read") from failure
     if not isinstance(key, Ed25519PublicKey):
         raise BadCsrError("the request is not for an Ed25519 key, signed with it")
