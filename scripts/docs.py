@@ -1,10 +1,11 @@
-"""Write the generated documents: settings, errors. ``--check`` says which are out of date."""
+"""Write generated documents: settings, errors, files of ``deploy/``. ``--check`` says which are stale."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+from swarmlet.cli import recipes
 from swarmlet.config.document import operations
 from swarmlet.errors import CATALOGUE
 
@@ -32,7 +33,20 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-DOCUMENTS = {"docs/errors.md": errors, "docs/operations.md": operations}
+def user_data() -> str:
+    """Return ``deploy/user-data.yaml``: what ``--output cloud-init`` prints, without a token."""
+    return recipes.cloud_init(
+        recipes.Invitation("swarm_join_PUT_THE_TOKEN_HERE", "HOST:7946", "it expires", "one device")
+    )
+
+
+DOCUMENTS = {
+    "docs/errors.md": errors,
+    "docs/operations.md": operations,
+    "deploy/swarmlet.service": lambda: recipes.AGENT_UNIT,
+    "deploy/compose.yaml": lambda: recipes.COMPOSE,
+    "deploy/user-data.yaml": user_data,
+}
 
 
 def main(words: list[str]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from swarmlet._native import TokenSeed
-from swarmlet.cli import tables
+from swarmlet.cli import recipes, tables
 from swarmlet.cli.admin import Admin, part
 from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
@@ -14,8 +14,6 @@ from swarmlet.errors import Exit, error
 from swarmlet.model.requests import MintRequest, RevokeRequest
 from swarmlet.model.views import MintedView, TokenList, TokenView
 from swarmlet.tokens.durations import parse_duration
-
-_IMAGE = "stratoswarm/swarmlet:latest"
 
 
 def add_create(parser: Parser) -> None:
@@ -51,7 +49,7 @@ def add_create(parser: Parser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="allow a life of more than 7 days")
     parser.add_argument("--qr", action="store_true", help="also print the token as a QR code on stderr")
-    add_output(parser, ("table", "json"))
+    add_output(parser, ("table", "json", *recipes.RECIPES))
     parser.set_defaults(run=create)
 
 
@@ -75,6 +73,9 @@ def create(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
         import json  # noqa: PLC0415 - only for -o json
 
         render.out(json.dumps(_as_json(minted, text), indent=2))
+    elif args.output in recipes.RECIPES:
+        render.out(recipes.RECIPES[args.output](_invitation(minted, text)).rstrip())
+        render.say(_revocable(minted))
     elif args.quiet:
         render.out(text)
     else:
@@ -95,10 +96,24 @@ def _show(minted: MintedView, text: str, render: Renderer) -> None:
     render.say(f"  swarmlet join --token {text}")
     render.say(
         "  docker run -d --restart unless-stopped --network host --name swarmlet -v /opt/swarmlet:/data \\\n"
-        f"    {_IMAGE} join --token {text}"
+        f"    {recipes.IMAGE} join --token {text}"
     )
-    uses = "one device" if minted.max_uses == 1 else f"{minted.max_uses} devices"
-    render.say(f"it admits {uses}; to take it back: stratoswarm cluster token revoke {minted.jti[:12]}")
+    render.say(f"with the token in a file, ready to paste: --output {' | '.join(recipes.RECIPES)}")
+    render.say(_revocable(minted))
+
+
+def _revocable(minted: MintedView) -> str:
+    devices = _devices(minted)
+    return f"it admits {devices}; to take it back: stratoswarm cluster token revoke {minted.jti[:12]}"
+
+
+def _devices(minted: MintedView) -> str:
+    return "one device" if minted.max_uses == 1 else f"{minted.max_uses} devices"
+
+
+def _invitation(minted: MintedView, text: str) -> recipes.Invitation:
+    endpoint = minted.endpoints[0] if minted.endpoints else "HOST:PORT"
+    return recipes.Invitation(text, endpoint, instant(minted.expires_ms), _devices(minted))
 
 
 def _as_json(minted: MintedView, text: str) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from swarmlet.cli.render import FORMATS
 from swarmlet.errors import error
@@ -16,6 +16,18 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise the usage error for ``message``, with the nearest thing that would have been accepted."""
         raise error("SWL-400", detail=message, hint=f"{self.prog} --help")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a value that is none of the choices, with its near miss; argparse only lists them."""
+        if action.choices is None or value in action.choices or not action.option_strings:
+            super()._check_value(action, value)
+            return
+        choices = [str(choice) for choice in action.choices]
+        option = "/".join(action.option_strings)
+        detail = f"{option} {str(value)[:40]!r} is not one of {', '.join(choices)}"
+        near = _nearest(str(value), choices)
+        hint = f"did you mean  {action.option_strings[0]} {near} ?" if near else f"{self.prog} --help"
+        raise error("SWL-400", detail=detail, hint=hint)
 
 
 def parse(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, tuple[str, ...]]:
@@ -71,12 +83,16 @@ def _check_commands(parser: argparse.ArgumentParser, words: Sequence[str]) -> No
         current = children[word]
 
 
-def _unknown(prog: str, word: str, known: Sequence[str]) -> Exception:
+def _nearest(word: str, known: Sequence[str]) -> str | None:
     import difflib  # noqa: PLC0415 - only on a mistake
 
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.5)), None)
+
+
+def _unknown(prog: str, word: str, known: Sequence[str]) -> Exception:
     asked = word.split("=", 1)[0]
-    near = difflib.get_close_matches(asked, known, n=1, cutoff=0.5)
-    hint = f"did you mean  {near[0]} ?  {prog} --help lists all" if near else f"{prog} --help"
+    near = _nearest(asked, known)
+    hint = f"did you mean  {near} ?  {prog} --help lists all" if near else f"{prog} --help"
     what = "option" if word.startswith("-") else "command"
     return error("SWL-400", detail=f"{prog} does not know the {what} {asked}", hint=hint)
 

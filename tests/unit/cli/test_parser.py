@@ -52,3 +52,21 @@ def test_what_follows_two_dashes_is_left_alone(parser: Parser) -> None:
     namespace, rest = parse(parser, ["nodes", "ls", "-o", "json", "--", "sh", "-c", "echo --expirs", "--"])
     assert namespace.output == "json"
     assert rest == ("sh", "-c", "echo --expirs", "--")
+
+
+@pytest.mark.parametrize(("value", "near"), [("yml", "yaml"), ("jsn", "json"), ("wid", "wide")])
+def test_a_value_that_is_none_of_the_choices_names_its_near_miss(
+    parser: Parser, value: str, near: str
+) -> None:
+    with pytest.raises(SwarmletError) as caught:
+        parse(parser, ["nodes", "ls", "--output", value])
+    assert caught.value.exit_code is Exit.USAGE
+    assert value in caught.value.what
+    assert f"did you mean  --output {near}" in caught.value.next
+
+
+def test_a_value_that_is_near_to_nothing_names_all_choices(parser: Parser) -> None:
+    with pytest.raises(SwarmletError) as caught:
+        parse(parser, ["nodes", "ls", "-o", "4711"])
+    assert "table, wide, json, yaml, name" in caught.value.what
+    assert "--help" in caught.value.next
