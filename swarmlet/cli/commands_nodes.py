@@ -45,6 +45,8 @@ def _show(found: NodeList, output: str, render: Renderer) -> None:
         table=lambda wide: tables.nodes(found.items, wide=wide),
         names=lambda: (node.name for node in found.items),
     )
+    for note in found.notes:
+        render.warn(note)
 
 
 def add_inspect(parser: Parser) -> None:

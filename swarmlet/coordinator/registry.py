@@ -88,7 +88,8 @@ class Registry:
             The command to apply, or ``None`` when the state stays.
         """
         state = STATE_OF.get(change)
-        if state is None or node.state is NodeState.REVOKED:
+        # A removed node is not missed, though its row may not say yet that it was removed.
+        if state is None or node.state is NodeState.REVOKED or node.node_uid in self._removed:
             return None
         self._note(node.node_uid, state, now)
         if node.state is state or not may_follow(node.state, state):

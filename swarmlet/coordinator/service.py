@@ -40,6 +40,7 @@ from swarmlet.coordinator.readings import Readings
 from swarmlet.coordinator.registry import ACTOR, Registry
 from swarmlet.coordinator.store.api import Snapshot
 from swarmlet.coordinator.store.commands import RenewIntermediate
+from swarmlet.coordinator.store.reserve import RESERVE
 from swarmlet.coordinator.store.sqlite import SqliteStore
 from swarmlet.errors import SwarmletError, error
 from swarmlet.link import events as ev
@@ -121,7 +122,8 @@ async def serve(config: CoordinatorConfig, clock: Clock, stop: asyncio.Event) ->
     """
     with lock.held(config.directory):
         keys = Keys.open(config.directory)
-        async with await SqliteStore.open(config.directory / places.DATABASE, clock) as store:
+        database = config.directory / places.DATABASE
+        async with await SqliteStore.open(database, clock, reserve=RESERVE) as store:
             snapshot = await store.snapshot()
             keys.check(snapshot.cluster, config.directory)
             async with asyncio.TaskGroup() as tasks:
@@ -285,6 +287,7 @@ class Coordinator:
             mint=self._mint,
             cluster=self._overview,
             stopping=asyncio.Event(),
+            troubles=self._troubles,
         )
 
     def _overview(self) -> ClusterView:
@@ -293,12 +296,20 @@ class Coordinator:
             fingerprint=f"SHA256:{self._leaf.authority.pin.hex()}",
             endpoints=self._listening.endpoints,
             listeners=self._listening.bound,
-            notes=tuple(self._notes),
+            notes=(*self._notes, *self._troubles()),
             started_ms=self._started_ms,
             heartbeat_ms=self._config.terms.heartbeat_ms,
             lease_ms=self._config.terms.lease_ms,
         )
         return overview(facts, self._picture, self._planning, self._clock, self._stats)
+
+    def _troubles(self) -> tuple[str, ...]:
+        """Return what is wrong now and may be mended while this coordinator runs."""
+        if not self._store.short_of_room:
+            return ()
+        place = self._config.directory
+        what = "removals, revocations, states of nodes and their certificates"
+        return (f"the disk that holds {place} is full: only {what} are recorded, from a reserve; free space",)
 
     def _stats(self) -> dict[str, int]:
         stored = {f"store_{name}": value for name, value in self._store.stats().items()}

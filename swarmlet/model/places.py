@@ -6,6 +6,7 @@ from __future__ import annotations
 MAX_SOCKET_PATH = 107
 
 DATABASE = "cluster.db"
+RESERVE = "cluster.reserve"
 TOKEN_KEY = "token.key"  # noqa: S105 - a file name
 IDENTITY = "identity"
 LOCK = "coordinator.lock"

@@ -166,9 +166,13 @@ class NodeView(View, frozen=True, kw_only=True):
 
 
 class NodeList(View, frozen=True, kw_only=True):
-    """Every node by name; revoked, replaced and departed ones only when asked for."""
+    """Every node by name; revoked, replaced and departed ones only when asked for.
+
+    ``notes`` are sentences about what is wrong with the coordinator now, such as a full disk.
+    """
 
     items: tuple[NodeView, ...]
+    notes: tuple[str, ...] = ()
 
 
 # ---- workloads

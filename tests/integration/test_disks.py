@@ -333,12 +333,12 @@ def test_a_cluster_of_somebody_else_is_told(copy: Path) -> None:
 
 
 @root_only
-def test_n1_a_coordinator_whose_disk_fills_up_keeps_what_it_acknowledged_and_goes_on_when_there_is_room(
+def test_n1_and_n9_a_coordinator_whose_disk_fills_up_can_revoke_and_goes_on_when_there_is_room(
     tmp_path: Path,
 ) -> None:
     world = World(tmp_path)
     try:
-        with small_disk(world.cluster_dir, "6m") as disk:
+        with small_disk(world.cluster_dir, "12m") as disk:
             fill_up_and_recover(world, disk)
             no_traceback(world)
             world.end()
@@ -351,7 +351,10 @@ def test_n1_a_coordinator_whose_disk_fills_up_keeps_what_it_acknowledged_and_goe
 def fill_up_and_recover(world: World, disk: Path) -> None:
     world.start_coordinator()
     world.device("pi", token=world.token())
-    world.wait_state("pi", "ready")
+    stolen = world.device("stolen", token=world.token())
+    gone = world.device("gone", token=world.token())
+    for name in ("pi", "stolen", "gone"):
+        world.wait_state(name, "ready")
     spare = world.directory / "spare"
     spare.write_text(world.token())
     spare.chmod(0o600)
@@ -361,9 +364,19 @@ def fill_up_and_recover(world: World, disk: Path) -> None:
         ["cluster", "create-join-token", "-q"],
         ["run", "--name", "x", "-d", "--", "sleep", "600"],
         ["nodes", "label", "pi", "zone=garden"],
-        ["nodes", "rm", "pi"],
     ):
         refused(world.stratoswarm(*command), "SWL-302", 1)
+    # Whom the cluster refuses and which nodes are there is recorded all the same, from the reserve (N9).
+    world.stratoswarm_ok("nodes", "rm", "stolen")
+    eventually(lambda: "SWL-207" in stolen.output, "the removed node being told")
+    world.stratoswarm_ok("cluster", "token", "revoke", acknowledged_first(world))
+    gone.kill()
+    world.wait_state("gone", "down")
+    listed = world.stratoswarm("nodes", "ls")
+    assert "is full" in listed.stderr
+    assert "stolen" not in listed.stdout
+    assert "is full" in world.stratoswarm("cluster", "status").stderr
+    refused(world.stratoswarm("nodes", "label", "pi", "zone=garden"), "SWL-302", 1)
     # What needs no writing goes on: the node is well, lists are shown.
     assert world.wait_state("pi", "ready")["state"] == "ready"
     # A device that asks meanwhile waits, and neither it nor its token is the worse for it.
@@ -385,12 +398,19 @@ def fill_up_and_recover(world: World, disk: Path) -> None:
     world.coordinator.kill()
     world.start_coordinator()  # also with no byte free
     assert {one["jti"] for one in ask(world, "/v1/tokens")["items"]} == acknowledged
+    assert (world.node("stolen") or {})["state"] == "revoked"
     filler.unlink()
     assert newcomer.process.wait(timeout=30) == 0, newcomer.output
     world.wait_state("pi", "ready")
     assert (world.node("pi") or {})["labels"] == {}
+    assert "is full" not in world.stratoswarm("nodes", "ls").stderr
     assert acknowledged < {one["jti"] for one in minted(world)}
     assert world.stratoswarm("audit").returncode == 0
+
+
+def acknowledged_first(world: World) -> str:
+    """Return the id of a token that is not the newest."""
+    return str(ask(world, "/v1/tokens")["items"][-1]["jti"])
 
 
 def minted(world: World) -> list[dict[str, object]]:

@@ -61,6 +61,8 @@ class Services:
     mint: Mint
     cluster: Callable[[], ClusterView]
     stopping: asyncio.Event
+    #: Sentences about what is wrong with the coordinator now.
+    troubles: Callable[[], tuple[str, ...]] = tuple
 
 
 @dataclass(frozen=True, slots=True)

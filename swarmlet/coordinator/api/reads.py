@@ -50,9 +50,8 @@ async def nodes(call: Call) -> NodeList:
         found = list(await call.services.store.nodes(removed=True))
     else:
         found = [node for node in call.services.picture.nodes.values() if node.state not in _PAST]
-    return NodeList(
-        items=tuple(show_nodes(call, sorted(found, key=lambda node: (node.name, node.joined_ms))))
-    )
+    shown = show_nodes(call, sorted(found, key=lambda node: (node.name, node.joined_ms)))
+    return NodeList(items=tuple(shown), notes=call.services.troubles())
 
 
 async def node(call: Call) -> NodeView:

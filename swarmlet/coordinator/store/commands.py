@@ -225,3 +225,16 @@ AnyCommand = (
     | PlanAssignments
     | ReportObserved
 )
+
+#: What is recorded even on a full disk, from the reserve (N9): whom the cluster refuses, which nodes are
+#: there and with which certificates, and what makes room. Each is small.
+URGENT = (
+    RevokeToken,
+    RemoveNode,
+    NodeTransition,
+    RenewCertificate,
+    ConfirmCertificate,
+    RenewIntermediate,
+    SetAvailability,
+    StopWorkload,
+)

@@ -21,6 +21,9 @@ _WHOLE_CHECK_BYTES: Final = 512 * 1024 * 1024
 #: How long a statement waits for another process that reads the file (a backup, a person's shell).
 _BUSY_S: Final = 5.0
 
+#: A disk with less room may fail a file that is mapped into memory, which is told as an input/output error.
+_NEEDED_BYTES: Final = 64 * 1024
+
 _DISK_FULL: Final = frozenset({sqlite3.SQLITE_FULL})
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _UNWRITABLE: Final = frozenset(
@@ -32,8 +35,8 @@ def translate(failure: Exception, path: Path) -> SwarmletError:
     """Return the catalogue's error for a failure of SQLite, or of reading a row it gave."""
     code = getattr(failure, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF
-    if primary in _DISK_FULL:
-        return error("SWL-302", path=str(path.parent))
+    if is_full(failure, path):
+        return full(path)
     if primary in _UNWRITABLE:
         return error("SWL-301", path=str(path.parent), detail=str(failure))
     # The module's own complaint about text that is not UTF-8 is an OperationalError without a code.
@@ -43,6 +46,23 @@ def translate(failure: Exception, path: Path) -> SwarmletError:
     if primary in _DAMAGED or unreadable:
         return error("SWL-602", path=str(path), detail=str(failure))
     return error("SWL-799", detail=f"the cluster database: {failure}")
+
+
+def full(path: Path) -> SwarmletError:
+    """Return the refusal of what finds no room on the disk."""
+    return error("SWL-302", path=str(path.parent))
+
+
+def is_full(failure: Exception, path: Path) -> bool:
+    """Say whether a failure is for want of room, which SQLite does not always say by that name."""
+    primary = (getattr(failure, "sqlite_errorcode", None) or 0) & 0xFF
+    if primary != sqlite3.SQLITE_IOERR:
+        return primary in _DISK_FULL
+    try:
+        room = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return room.f_bavail * room.f_frsize < _NEEDED_BYTES
 
 
 @contextlib.contextmanager

@@ -20,11 +20,13 @@ from swarmlet.coordinator.audit import AuditRecord, AuditVerdict, Head
 from swarmlet.coordinator.store import queries
 from swarmlet.coordinator.store.api import AdmissionFacts, Desired, Result, Snapshot, Touched
 from swarmlet.coordinator.store.apply import apply, prune
-from swarmlet.coordinator.store.commands import AnyCommand
+from swarmlet.coordinator.store.commands import URGENT, AnyCommand
 from swarmlet.coordinator.store.connection import open_reader, open_writer, translated
+from swarmlet.coordinator.store.reserve import Reserve
 from swarmlet.coordinator.store.writer import Waiting, Writer
-from swarmlet.errors import error
+from swarmlet.errors import SwarmletError, error
 from swarmlet.model.membership import NodeState
+from swarmlet.model.places import RESERVE as RESERVE_FILE
 from swarmlet.model.records import AssignmentRecord, ClusterRecord, NodeRecord, TokenRecord, WorkloadRecord
 
 _P = ParamSpec("_P")
@@ -53,7 +55,7 @@ class SqliteStore:
         self._readers = concurrent.futures.ThreadPoolExecutor(_READERS, "store-reader")
 
     @classmethod
-    async def open(cls, path: Path, clock: Clock, *, wait_s: float = WAIT_S) -> Self:
+    async def open(cls, path: Path, clock: Clock, *, wait_s: float = WAIT_S, reserve: int = 0) -> Self:
         """Open the database at ``path``, or make one when there is no file.
 
         Only one process may have it open for writing; whoever starts a coordinator sees to that with a lock.
@@ -62,13 +64,15 @@ class SqliteStore:
             path: The file; its directory exists.
             clock: For the commit times in :meth:`stats`.
             wait_s: Longest wait for a command, in seconds.
+            reserve: Bytes to keep free beside the file for what must be recorded on a full disk (N9).
 
         Raises:
             StateError: ``SWL-602`` damaged (and unchanged), ``SWL-609`` of a newer version, ``SWL-301``
                 unwritable, ``SWL-302`` disk full.
         """
-        db = await asyncio.to_thread(open_writer, path)
-        return cls(path, Writer(db, path, clock), wait_s=wait_s)
+        kept = Reserve(path.with_name(RESERVE_FILE), clock, reserve)
+        db = await asyncio.to_thread(_open, path, kept)
+        return cls(path, Writer(db, path, clock, kept), wait_s=wait_s)
 
     async def __aenter__(self) -> Self:
         return self
@@ -78,7 +82,8 @@ class SqliteStore:
 
     async def apply(self, command: AnyCommand, late: Callable[[Result], None] | None = None) -> Result:
         """Apply one command durably; see the interface."""
-        return await self._write(functools.partial(apply, command=command), late)
+        work = functools.partial(apply, command=command)
+        return await self._write(work, late, urgent=isinstance(command, URGENT))
 
     async def cluster(self) -> ClusterRecord | None:
         """Return the cluster, or ``None`` before it was founded."""
@@ -175,6 +180,11 @@ class SqliteStore:
         """Return counters since start."""
         return self._writer.stats()
 
+    @property
+    def short_of_room(self) -> bool:
+        """Whether the disk is full, so that only what is urgent is recorded."""
+        return self._writer.short_of_room
+
     async def close(self) -> None:
         """Finish what was taken, then close; idempotent."""
         if self._closed:
@@ -185,7 +195,11 @@ class SqliteStore:
     # ---- threads
 
     async def _write(
-        self, work: Callable[[sqlite3.Connection], _T], late: Callable[[_T], None] | None = None
+        self,
+        work: Callable[[sqlite3.Connection], _T],
+        late: Callable[[_T], None] | None = None,
+        *,
+        urgent: bool = False,
     ) -> _T:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[_T] = loop.create_future()
@@ -194,7 +208,7 @@ class SqliteStore:
                 await self._slots.acquire()
                 # The slot is given back when the work is over, not when somebody stops waiting for it: a disk
                 # that hangs must not let the queue grow.
-                self._writer.put(Waiting(work, answer, loop, self._slots.release))
+                self._writer.put(Waiting(work, answer, loop, self._slots.release, urgent))
                 # What is queued is done, whoever stops waiting for it.
                 return await asyncio.shield(answer)
         except TimeoutError as timeout:
@@ -234,6 +248,19 @@ class SqliteStore:
         for db in self._open_readers:
             db.close()
         self._writer.stop()
+
+
+def _open(path: Path, reserve: Reserve) -> sqlite3.Connection:
+    """Open the file; the few bytes that takes come from the reserve when the disk is full."""
+    while True:
+        try:
+            db = open_writer(path)
+        except SwarmletError as failure:
+            if failure.code != "SWL-302" or not reserve.release():
+                raise
+            continue
+        reserve.fill()
+        return db
 
 
 def _told_late(late: Callable[[_T], None] | None, answer: asyncio.Future[_T]) -> None:

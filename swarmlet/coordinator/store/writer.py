@@ -4,6 +4,8 @@ Group commit: commands that arrive while the disk syncs wait together and share 
 joins cost a few hundred syncs, and a single one waits for nobody. Each command has its own savepoint: a
 refused one leaves nothing, and its neighbours do not notice. An answer is given only after the commit that
 holds it (N1).
+
+On a full disk only urgent work is done, from the room of the reserve (``reserve.py``).
 """
 
 from __future__ import annotations
@@ -17,23 +19,29 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from swarmlet.clock import Clock
-from swarmlet.coordinator.store.connection import translate
+from swarmlet.coordinator.store.connection import full, is_full, translate
+from swarmlet.coordinator.store.reserve import Reserve
 from swarmlet.errors import SwarmletError, error
 
 #: Most commands of one transaction: bounds how long the first of them waits.
 MAX_BATCH: Final = 128
+
+#: Seconds between looks at a disk that was full, while nobody wants anything of it.
+LOOK_FOR_ROOM_S: Final = 5.0
 
 
 class Waiting(NamedTuple):
     """One piece of work and who waits for its outcome.
 
     ``answered`` is called on ``loop`` when the work is over, whether or not anyone still waits for it.
+    ``urgent`` work may use the reserve.
     """
 
     work: Callable[[sqlite3.Connection], object]
     answer: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
     answered: Callable[[], None]
+    urgent: bool = False
 
 
 class _Done(NamedTuple):
@@ -48,8 +56,9 @@ _Outcome = _Done | SwarmletError
 class Writer:
     """Owner of the writing connection. Started by its constructor, ended by :meth:`stop`."""
 
-    def __init__(self, db: sqlite3.Connection, path: Path, clock: Clock) -> None:
+    def __init__(self, db: sqlite3.Connection, path: Path, clock: Clock, reserve: Reserve) -> None:
         self._db = db
+        self._reserve = reserve
         self._path = path
         self._clock = clock
         self._queue: collections.deque[Waiting] = collections.deque()
@@ -70,8 +79,13 @@ class Writer:
             self._wake.notify()
 
     def stats(self) -> dict[str, int]:
-        """Return counters since start."""
-        return dict(self._stats)
+        """Return counters since start, and what the reserve holds now, in bytes."""
+        return {**self._stats, "reserve_bytes": self._reserve.held}
+
+    @property
+    def short_of_room(self) -> bool:
+        """Whether the disk was full and the reserve is not whole again."""
+        return not self._reserve.whole
 
     def stop(self) -> None:
         """Apply what is queued, end the thread and close the connection; blocks, idempotent."""
@@ -81,20 +95,56 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        while batch := self._take():
-            outcomes = self._commit(batch)
-            _answer(batch, outcomes)
+        while True:
+            batch = self._take()
+            if batch:
+                _answer(batch, self._done(batch))
+            elif self._stopping:
+                break
+            else:
+                self._reserve.fill()
         # The last connection to close folds the write-ahead log into the file.
         self._db.close()
 
     def _take(self) -> list[Waiting]:
-        """Return everything that waits, at least one; nothing once stopped and empty."""
+        """Return everything that waits; nothing once stopped and empty, or to look for room."""
+        patience = None if self._reserve.whole else LOOK_FOR_ROOM_S
         with self._wake:
-            while not self._queue and not self._stopping:
-                self._wake.wait()
+            self._wake.wait_for(lambda: self._queue or self._stopping, patience)
             return [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
 
-    def _commit(self, batch: list[Waiting]) -> list[_Outcome]:
+    def _done(self, batch: list[Waiting]) -> list[_Outcome]:
+        """Do what can be done of a batch with the room there is."""
+        if self._reserve.fill():
+            failure = self._try(batch)
+            if isinstance(failure, list):
+                return failure
+            if not is_full(failure, self._path):
+                # One exception each: a raised exception collects the traceback of whoever awaits it.
+                return [translate(failure, self._path) for _ in batch]
+        done = iter(self._urgently([waiting for waiting in batch if waiting.urgent]))
+        return [next(done) if waiting.urgent else full(self._path) for waiting in batch]
+
+    def _urgently(self, urgent: list[Waiting]) -> list[_Outcome]:
+        """Do what must be done, giving up as much of the reserve as that takes."""
+        while urgent:
+            tried = self._try(urgent)
+            if isinstance(tried, list):
+                self._fold()
+                return tried
+            if not is_full(tried, self._path) or not self._reserve.release():
+                return [translate(tried, self._path) for _ in urgent]
+        return []
+
+    def _fold(self) -> None:
+        """Fold the write-ahead log into the file, so that what is urgent next needs hardly any room."""
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error:
+            self._reserve.release()
+
+    def _try(self, batch: list[Waiting]) -> list[_Outcome] | sqlite3.Error:
+        """Do a batch in one transaction; return what became of it, or why none of it is on disk."""
         began = self._clock.boot()
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -103,8 +153,7 @@ class Writer:
         except sqlite3.Error as failure:
             self._stats["failed_commits"] += 1
             self._rollback()
-            # One exception each: a raised exception collects the traceback of whoever awaits it.
-            return [translate(failure, self._path) for _ in batch]
+            return failure
         self._count(outcomes, self._clock.boot() - began)
         return outcomes
 

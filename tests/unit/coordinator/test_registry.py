@@ -165,3 +165,14 @@ def test_a_restart_suspends_nothing_by_itself_but_counts_when_leases_lapse() -> 
     lease(registry, replace(rows[3], state=NodeState.SUSPECT), "back", now=2)
     lose(registry, rows[:1], now=15)
     assert registry.suspended(15) is not None
+
+
+def test_a_removed_node_whose_row_does_not_say_so_yet_is_not_missed() -> None:
+    registry = Registry(15_000)
+    others = [node(f"n{number}") for number in range(3)]
+    for one in others:
+        lease(registry, one, "joined")
+    registry.removed("uid-n0", 1.0)
+    assert lease(registry, others[0], "lost", now=2.0) is None
+    lease(registry, others[1], "lost", now=2.0)
+    assert registry.suspended(3.0) is None  # one of two is not more than half
