@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from swarmlet import __version__
-from swarmlet.cli import commands_agent, commands_device
+from swarmlet.cli import commands_agent, commands_device, commands_doctor
 from swarmlet.cli.main import guarded, renderer
 from swarmlet.cli.parser import Parser, add_group, parse
 from swarmlet.config import keys
@@ -45,6 +45,12 @@ def build() -> Parser:
     _command(commands, "health", commands_agent.add_health, "show how well this device is")
     _command(
         commands, "test-connection", commands_agent.add_test_connection, "say what answers at an address"
+    )
+    _command(
+        commands,
+        "doctor",
+        commands_doctor.add_doctor,
+        "look for what commonly goes wrong, and say what mends it",
     )
     _command(commands, "profile-hardware", commands_device.add_profile, "print what this device is")
     token = add_group(commands, "token", "look at join tokens")

@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 _SIGNED = re.compile(r"-?[0-9]{1,9}\Z")
+_HEX = re.compile(r"(0x)?[0-9a-fA-F]{1,8}\Z")
 
 #: hwmon chips that measure the processor itself.
 CPU_CHIPS = frozenset({"coretemp", "k10temp", "zenpower", "cpu_thermal", "via_cputemp"})
@@ -34,6 +35,17 @@ def parse_millidegrees(text: str | None) -> float | None:
         return None
     degrees = int(text) / 1000
     return round(degrees, 1) if -60 < degrees < 200 and degrees != 0 else None
+
+
+def parse_throttled(text: str | None) -> int | None:
+    """Return the bits of the Raspberry Pi firmware's ``get_throttled``, written in hexadecimal.
+
+    Bits 0 to 3 are "now" (too little voltage, frequency capped, throttled, soft temperature limit), 16 to 19
+    the same "since the start" (documentation of Raspberry Pi, "vcgencmd").
+    """
+    if text is None or not _HEX.match(text):
+        return None
+    return int(text, 16)
 
 
 def zone_rank(kind: str | None) -> int:

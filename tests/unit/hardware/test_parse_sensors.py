@@ -8,6 +8,7 @@ from swarmlet.hardware.parse_sensors import (
     Supply,
     battery_powered,
     parse_millidegrees,
+    parse_throttled,
     throttle_point,
     zone_rank,
 )
@@ -70,3 +71,11 @@ def test_a_device_slows_down_at_its_lowest_passive_point(trips, kind, point):
 )
 def test_only_a_battery_of_its_own_powers_a_device(supplies, powered):
     assert battery_powered(supplies) is powered
+
+
+@pytest.mark.parametrize(
+    ("text", "bits"),
+    [("50005", 0x50005), ("0x50005", 0x50005), ("0", 0), (None, None), ("", None), ("throttled=0x0", None)],
+)
+def test_the_firmwares_bits_are_read(text: str | None, bits: int | None) -> None:
+    assert parse_throttled(text) == bits
