@@ -502,6 +502,11 @@ CATALOGUE: dict[str, Entry] = {
         "the certificate authority cannot sign: its intermediate certificate expired on {at}",
         "nodes that are connected go on working", "put {path} back for one start: a new one is made with it",
     ),
+    "SWL-614": Entry(
+        "clock-unset", StateError, Exit.FAILED,
+        "this machine's clock says {at}; the certificates of a cluster founded now would be over once it is set",
+        _NOTHING, "set the clock (timedatectl set-ntp true), then run the same command again",
+    ),
     # ---- 7xx admin and local API
     "SWL-700": Entry(
         "coordinator-not-running", UnreachableError, Exit.UNREACHABLE,

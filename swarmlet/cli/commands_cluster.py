@@ -69,6 +69,11 @@ def init(args: argparse.Namespace, render: Renderer) -> Exit:
 def add_start(parser: Parser) -> None:
     """Add the options of ``cluster start``."""
     add_common(parser)
+    parser.add_argument(
+        "--accept-clock",
+        action="store_true",
+        help="this machine's clock is right although the cluster recorded later times",
+    )
     parser.set_defaults(run=start)
 
 
@@ -81,7 +86,7 @@ def start(args: argparse.Namespace, render: Renderer) -> Exit | int:
     logs.configure("debug" if args.debug else loaded.config.log_level, loaded.config.log_format)
     for warning in loaded.warnings:
         render.warn(warning)
-    return run_coordinator(loaded)
+    return run_coordinator(loaded, accept_clock=args.accept_clock)
 
 
 def add_status(parser: Parser) -> None:

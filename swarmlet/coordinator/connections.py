@@ -166,6 +166,8 @@ class Connections:
         certificate = None
         if shown is not None:
             role, uid, serial, not_after_ms, expired = shown
+            # The engine knows this machine's clock only, which may be behind the cluster's time.
+            expired = expired or not_after_ms < self._clock.wall_ms()
             certificate = Certificate(role, node_text(uid), plain_serial(serial.hex()), not_after_ms, expired)
         peer = Peer(self._wire, conn, seen, exporter, certificate)
         self._peers[conn] = peer

@@ -20,9 +20,12 @@ from swarmlet.coordinator.store.sqlite import SqliteStore
 from swarmlet.errors import error, from_native
 from swarmlet.model import places
 from swarmlet.model.records import ClusterRecord
+from swarmlet.tokens.durations import instant
 
 #: The longest cluster name, in characters; a token carries it.
 MOST_NAME = 63
+#: No cluster is older than this program: 2020, Unix milliseconds.
+_EARLIEST_MS = 1_577_836_800_000
 
 
 def init_cluster(directory: Path, name: str, clock: Clock) -> ClusterRecord:
@@ -35,11 +38,13 @@ def init_cluster(directory: Path, name: str, clock: Clock) -> ClusterRecord:
 
     Raises:
         SwarmletError: ``SWL-600`` when there is a cluster, ``SWL-400`` for a name that cannot be,
-            ``SWL-301``, ``SWL-302`` and ``SWL-306`` as usual.
+            ``SWL-614`` for a clock that was never set, ``SWL-301``, ``SWL-302`` and ``SWL-306`` as usual.
     """
     if not (name and name.isprintable() and len(name.encode()) <= MOST_NAME and name == name.strip()):
         detail = f"{name[:80]!r} cannot name a cluster"
         raise error("SWL-400", detail=detail, hint=f"--name of 1 to {MOST_NAME} bytes of printable text")
+    if clock.wall_ms() < _EARLIEST_MS:
+        raise error("SWL-614", at=instant(clock.wall_ms() // 1000))
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as failure:

@@ -15,7 +15,6 @@ from swarmlet.clock import Clock
 from swarmlet.coordinator.ca import EARLY_MS, LEAF_MS, Authority, Issued, Role, check_csr
 from swarmlet.coordinator.ca_files import AuthorityFiles
 from swarmlet.errors import SwarmletError
-from swarmlet.tokens.durations import instant
 
 #: Seconds between looks at the clock: it may have been set, or the machine may have slept.
 LOOK_S = 30.0
@@ -26,16 +25,6 @@ logger = logging.getLogger(__name__)
 def should_renew(now_ms: int, not_after_ms: int) -> bool:
     """Say whether a leaf is past its half, or from a future that the clock has left again."""
     return not_after_ms - LEAF_MS // 2 <= now_ms or now_ms < not_after_ms - LEAF_MS - EARLY_MS
-
-
-def clock_note(now_ms: int, founded_ms: int) -> str | None:
-    """Return what is to be said of a clock that stands before the cluster's beginning (no battery)."""
-    if now_ms >= founded_ms - EARLY_MS:
-        return None
-    return (
-        f"this machine's clock says {instant(now_ms // 1000)}, which is before the cluster was founded; "
-        "until it is set no node takes the coordinator's certificate and no node's is taken; work goes on"
-    )
 
 
 class Leaf:

@@ -26,7 +26,7 @@ from swarmlet.coordinator.connections import Connections, node_bytes, node_text
 from swarmlet.coordinator.door import Books as DoorBooks
 from swarmlet.coordinator.door import Door
 from swarmlet.coordinator.keys import Keys
-from swarmlet.coordinator.leaf import Leaf, clock_note
+from swarmlet.coordinator.leaf import Leaf
 from swarmlet.coordinator.leases import Leases
 from swarmlet.coordinator.ledger import Ledger
 from swarmlet.coordinator.listening import Flood, Listening, Wish, listen
@@ -38,10 +38,11 @@ from swarmlet.coordinator.picture import Picture
 from swarmlet.coordinator.planning import Planning
 from swarmlet.coordinator.readings import Readings
 from swarmlet.coordinator.registry import ACTOR, Registry
-from swarmlet.coordinator.store.api import Snapshot
-from swarmlet.coordinator.store.commands import RenewIntermediate
+from swarmlet.coordinator.store.api import Result, Snapshot
+from swarmlet.coordinator.store.commands import AnyCommand, RenewIntermediate
 from swarmlet.coordinator.store.reserve import RESERVE
 from swarmlet.coordinator.store.sqlite import SqliteStore
+from swarmlet.coordinator.timekeeper import Timekeeper
 from swarmlet.errors import SwarmletError, error
 from swarmlet.link import events as ev
 from swarmlet.link.engine import Link
@@ -63,10 +64,15 @@ class CoordinatorConfig(NamedTuple):
     wish: Wish
     terms: Terms = Terms()
     flood: Flood = Flood()
+    accept_clock: bool = False
 
 
-def run_coordinator(loaded: Loaded[ClusterConfig]) -> int:
+def run_coordinator(loaded: Loaded[ClusterConfig], *, accept_clock: bool = False) -> int:
     """Run the coordinator with these settings until SIGTERM or SIGINT; return its exit code.
+
+    Args:
+        loaded: The settings.
+        accept_clock: Take this machine's clock as right, though the cluster recorded later times.
 
     Raises:
         SwarmletError: It cannot start, or its engine failed.
@@ -79,7 +85,7 @@ def run_coordinator(loaded: Loaded[ClusterConfig]) -> int:
     asked = loaded.chosen("port") and config.port != 0
     wish = Wish(config.bind, config.port, asked, config.second_port, config.advertise)
     flood = Flood(max_unproven=config.max_unproven, max_per_address=config.max_per_address)
-    started = CoordinatorConfig(Path(config.data_dir).resolve(), wish, flood=flood)
+    started = CoordinatorConfig(Path(config.data_dir).resolve(), wish, flood=flood, accept_clock=accept_clock)
     descriptors.take_all()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -127,7 +133,8 @@ async def serve(config: CoordinatorConfig, clock: Clock, stop: asyncio.Event) ->
             snapshot = await store.snapshot()
             keys.check(snapshot.cluster, config.directory)
             async with asyncio.TaskGroup() as tasks:
-                coordinator = Coordinator(config, keys, store, snapshot, clock, tasks)
+                time = Timekeeper(clock, 0 if config.accept_clock else snapshot.recorded_ms)
+                coordinator = Coordinator(config, keys, store, snapshot, time, tasks)
                 async with coordinator.running():
                     await coordinator.until(stop)
 
@@ -141,7 +148,7 @@ class Coordinator:
         keys: Keys,
         store: SqliteStore,
         snapshot: Snapshot,
-        clock: Clock,
+        clock: Timekeeper,
         tasks: asyncio.TaskGroup,
     ) -> None:
         if snapshot.cluster is None:
@@ -174,7 +181,7 @@ class Coordinator:
         self._leases = Leases(registry, picture, ledger, clock, tasks)
         readings = Readings(picture, self._members, clock)
         self._planning = Planning(picture, ledger, registry, clock, readings)
-        ledger.on_changed(lambda _command, _result: self._planning.wake())
+        ledger.on_changed(self._on_change)
         self._mint = Minter(
             MinterBooks(ledger.apply, store.token),
             keys.tokens,
@@ -194,8 +201,7 @@ class Coordinator:
             await self._prepare()
             self._listen()
             path, notes = socket_place.prepare(self._config.directory)
-            clock = clock_note(self._clock.wall_ms(), self._picture.cluster.created_ms)
-            self._notes += [*filter(None, [clock]), *self._listening.notes, *notes]
+            self._notes += [*self._listening.notes, *notes]
             loops.append(self._tasks.create_task(self._planning.run()))
             loops.append(self._tasks.create_task(self._leaf.keep(self._use_tls, self._use_authority)))
             loops.append(self._tasks.create_task(self._prune_daily()))
@@ -260,7 +266,7 @@ class Coordinator:
         listening = self._listening
         where = {"endpoints": ", ".join(listening.endpoints), "listeners": ", ".join(listening.bound)}
         logger.info("the coordinator is ready", extra=where)
-        for note in self._notes:
+        for note in (*self._notes, *self._troubles()):
             logger.warning(note)
 
     # ---- what parts ask of the whole
@@ -305,11 +311,16 @@ class Coordinator:
 
     def _troubles(self) -> tuple[str, ...]:
         """Return what is wrong now and may be mended while this coordinator runs."""
-        if not self._store.short_of_room:
-            return ()
-        place = self._config.directory
-        what = "removals, revocations, states of nodes and their certificates"
-        return (f"the disk that holds {place} is full: only {what} are recorded, from a reserve; free space",)
+        troubles = [] if self._clock.note is None else [self._clock.note]
+        if self._store.short_of_room:
+            place, what = (
+                self._config.directory,
+                "removals, revocations, states of nodes and their certificates",
+            )
+            troubles.append(
+                f"the disk that holds {place} is full: only {what} are recorded, from a reserve; free space"
+            )
+        return tuple(troubles)
 
     def _stats(self) -> dict[str, int]:
         stored = {f"store_{name}": value for name, value in self._store.stats().items()}
@@ -325,6 +336,10 @@ class Coordinator:
         await self._ledger.apply(
             RenewIntermediate(at_ms=self._clock.wall_ms(), actor=ACTOR, intermediate=authority.intermediate)
         )
+
+    def _on_change(self, command: AnyCommand, _result: Result) -> None:
+        self._clock.recorded(command.at_ms)
+        self._planning.wake()
 
     # ---- events of the engine
 

@@ -181,3 +181,24 @@ def test_c4_certificates_that_ran_out_while_the_coordinator_was_away_are_renewed
     eventually(lambda: world.view("inspect", "ticking")["running"] == 4, "all work running")
     assert [one["assignment_id"] for one in world.view("inspect", "ticking")["assignments"]] == work
     assert world.stratoswarm("audit").returncode == 0
+
+
+@pytest.mark.parametrize("when", ["+2h", "@1970-01-01 00:10:00"], ids=["set back by days", "no battery"])
+def test_a_coordinator_whose_clock_goes_back_keeps_its_members_and_says_so(world: Clocks, when: str) -> None:
+    work = [one["assignment_id"] for one in world.view("inspect", "ticking")["assignments"]]
+    before = world.view("cluster", "status")["now_ms"]
+    world.restart_coordinator(when)
+    for name in BELIEFS:
+        world.wait_state(name, "ready")
+    eventually(lambda: world.view("inspect", "ticking")["running"] == 4, "all work running")
+    assert [one["assignment_id"] for one in world.view("inspect", "ticking")["assignments"]] == work
+    assert world.view("cluster", "status")["now_ms"] >= before
+    for command in (["cluster", "status"], ["nodes", "ls"]):
+        said = world.stratoswarm(*command).stderr
+        assert "before what this cluster recorded" in said
+        assert "set the clock" in said
+    # A newcomer joins at the cluster's time, whatever the clock says.
+    newcomer = f"late{len(when)}"
+    world.device(newcomer, token=world.token())
+    world.wait_state(newcomer, "ready")
+    assert world.stratoswarm("audit").returncode == 0

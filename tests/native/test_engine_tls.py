@@ -146,11 +146,23 @@ def test_an_expired_client_certificate_is_let_in_and_flagged(authority: Authorit
         assert (peer.uid, peer.expired) == (leaf.uid, True)
 
 
-@pytest.mark.parametrize("flaw", ["not yet", "other authority", "other cluster", "server", "coordinator"])
+def test_a_client_certificate_from_the_future_is_let_in_since_only_our_authority_makes_one(
+    authority: Authority,
+) -> None:
+    """The coordinator's clock was set back; members that it issued certificates to before stay members."""
+    leaf = authority.node(not_before=now() + 3 * DAY, not_after=now() + 4 * DAY)
+    with pair(authority) as both:
+        both.open(authority.node())
+        both.dial(leaf)
+        peer = both.server.opened().peer
+        assert peer is not None
+        assert (peer.uid, peer.expired) == (leaf.uid, False)
+
+
+@pytest.mark.parametrize("flaw", ["other authority", "other cluster", "server", "coordinator"])
 def test_a_client_certificate_that_does_not_hold_is_refused(authority: Authority, flaw: str) -> None:
     cluster = authority.cluster_id
     leaves: dict[str, Leaf] = {
-        "not yet": authority.node(not_before=now() + HOUR),
         "other authority": Authority(cluster_id=cluster).node(),
         "other cluster": authority.leaf(f"swarmlet://{'00' * 16}/node/{uuid.uuid4()}", usages=[CLIENT]),
         "server": authority.leaf(f"swarmlet://{cluster}/node/{uuid.uuid4()}", usages=[SERVER]),

@@ -121,6 +121,15 @@ fn read<'a>(cert: &'a CertificateDer<'_>) -> Result<Certificate<'a>, Refusal> {
     Certificate::read(cert.as_ref()).map_err(|cause| Refusal::Invalid(cause.to_string()))
 }
 
+/// Returns when the last part of a path began to be valid, in Unix milliseconds.
+fn beginning(leaf: &CertificateDer<'_>, rest: &[CertificateDer<'_>]) -> Result<i64, Refusal> {
+    let mut began = read(leaf)?.not_before_ms;
+    for cert in rest {
+        began = began.max(read(cert)?.not_before_ms);
+    }
+    Ok(began)
+}
+
 /// Verifies the path from `leaf` to `anchor` at `at` for `usage`.
 fn check_path(
     leaf: &CertificateDer<'_>,
@@ -227,10 +236,7 @@ impl PinVerifier {
         leaf: &CertificateDer<'_>,
         rest: &[CertificateDer<'_>],
     ) -> Result<UnixTime, Refusal> {
-        let mut began = read(leaf)?.not_before_ms;
-        for cert in rest {
-            began = began.max(read(cert)?.not_before_ms);
-        }
+        let began = beginning(leaf, rest)?;
         Ok(unix(self.now_ms.map_or(began, |now_ms| now_ms.max(began))))
     }
 }
@@ -292,8 +298,11 @@ impl NodeVerifier {
         check_shape(leaf, rest)?;
         let facts = read(leaf)?;
         // An expired certificate is judged at its last good moment: it may still renew (C5), and whoever reads
-        // the peer's facts is told that it has expired.
-        let at = now.min(unix(facts.not_after_ms));
+        // the peer's facts is told that it has expired. One that is too new is judged at its first: only the
+        // cluster's own authority could have signed it, so it is this machine's clock that is behind.
+        let at = now
+            .max(unix(beginning(leaf, rest)?))
+            .min(unix(facts.not_after_ms));
         check_path(leaf, rest, &self.root, at, KeyUsage::client_auth())?;
         match facts.role() {
             Some((cluster, Role::Node(_))) if cluster == self.cluster => {}

@@ -85,7 +85,10 @@ class Desired(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """The whole state at one moment, for a coordinator that starts. ``generations`` is by node uid."""
+    """The whole state at one moment, for a coordinator that starts.
+
+    ``generations`` is by node uid; ``recorded_ms`` is the time of the newest command, 0 before the first.
+    """
 
     cluster: ClusterRecord | None
     nodes: tuple[NodeRecord, ...]
@@ -94,6 +97,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     assignments: tuple[AssignmentRecord, ...]
     denied: tuple[str, ...]
     head: Head
+    recorded_ms: int = 0
 
 
 class Touched(msgspec.Struct, frozen=True):

@@ -35,7 +35,13 @@ def snapshot(db: sqlite3.Connection) -> Snapshot:
         assignments=assignments(db, node_uid=None, workload_id=None, live=False),
         denied=denied_serials(db),
         head=head(db),
+        recorded_ms=_recorded_ms(db),
     )
+
+
+def _recorded_ms(db: sqlite3.Connection) -> int:
+    row = db.execute("SELECT at_ms FROM log ORDER BY seq DESC LIMIT 1").fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def touched(db: sqlite3.Connection, result: Result) -> Touched:

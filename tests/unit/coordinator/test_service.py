@@ -393,6 +393,17 @@ def test_founding_twice_is_refused(tmp_path: Path) -> None:
         init_cluster(tmp_path, "two", CLOCK)
 
 
+def test_nothing_is_founded_while_the_clock_was_never_set(tmp_path: Path) -> None:
+    class Unset(SystemClock):
+        def wall_ms(self) -> int:
+            return 600_000
+
+    with pytest.raises(SwarmletError) as caught:
+        init_cluster(tmp_path / "new", "test", Unset())
+    assert caught.value.code == "SWL-614"
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_founding_that_was_killed_can_be_begun_again(tmp_path: Path) -> None:
     authority = authority_files(tmp_path).found("ab" * 16, CLOCK.wall_ms())
     record = init_cluster(tmp_path, "test", CLOCK)
