@@ -389,7 +389,7 @@ class Engine:
     def readings(self, nodes: Sequence[bytes]) -> list[tuple[int, tuple[int, ...]] | None]:
         """Server: ``(age in ms, reading)`` of each node's last heartbeat (``model.health.Reading`` order)."""
     def set_reading(self, reading: Sequence[int]) -> None:
-        """Client: what the next heartbeats of every outbound connection carry."""
+        """Client: what the next heartbeats of every outbound connection carry; the first time they go at once."""
     def deny(self, serials: Sequence[bytes]) -> int:
         """Refuse these certificate serials in every handshake, cut live connections and return how many.
 

@@ -66,7 +66,6 @@ class Pulse:
             self.sample,
             health=device_health(organs.board),
             workloads=organs.workloads.active,
-            generation=organs.workloads.generation,
         )
         organs.link.engine.set_reading(reading)
         if organs.node.renewal_is_due:

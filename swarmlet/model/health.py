@@ -29,4 +29,3 @@ class Reading(NamedTuple):
     disk_free: int = 0  # bytes in the data directory's file system
     net_rx: int = 0  # bytes since boot
     net_tx: int = 0  # bytes since boot
-    generation: int = 0  # the newest desired state this node has applied

@@ -70,7 +70,7 @@ def judge(sample: Sample) -> Verdict:
     return Verdict()
 
 
-def to_reading(sample: Sample, *, health: Health, workloads: int, generation: int) -> Reading:
+def to_reading(sample: Sample, *, health: Health, workloads: int) -> Reading:
     """Return ``sample`` in the form of a heartbeat; what does not fit its field is held at the bound."""
     warm = sample.temperature_c
     return Reading(
@@ -85,7 +85,6 @@ def to_reading(sample: Sample, *, health: Health, workloads: int, generation: in
         disk_free=max(sample.disk_free or 0, 0),
         net_rx=max(sample.net_rx, 0),
         net_tx=max(sample.net_tx, 0),
-        generation=max(generation, 0),
     )
 
 

@@ -57,8 +57,8 @@ def closed_after(both: Pair, *chunks: bytes) -> tuple[str, str]:
         (frame(1, b"\x80", flags=1), "flags"),
         (frame(1, b"\x80", stream=3), "stream 3"),
         (frame(4, b"\0" * 8), "Lease"),
-        (frame(3, b"\0" * 24), "HeartbeatAck"),
-        (frame(2, b"\0" * 64), "before admission"),
+        (frame(3, b"\0" * 4), "HeartbeatAck"),
+        (frame(2, b"\0" * 52), "before admission"),
         (frame(16, b"x", stream=1), "before admission"),
         (frame(17, b"\0\0\0\1", stream=1), "before admission"),
         (frame(1, b"\x91" * 40 + b"\xc0"), ""),  # nested too deeply
@@ -256,9 +256,9 @@ def test_a_goodbye_in_the_middle_of_the_handshake_ends_it_in_time(authority: Aut
 @pytest.mark.parametrize(
     ("bad", "word"),
     [
-        (frame(2, b"\0" * 64), "Heartbeat"),
+        (frame(2, b"\0" * 52), "Heartbeat"),
         (frame(4, b"\0\0\0\x32\0\0\1\0"), "without identity"),
-        (frame(3, b"\0" * 24), "without a heartbeat"),
+        (frame(3, b"\0" * 4), "without a heartbeat"),
         (frame(200, b""), "kind 200"),
         (frame(1, b"\xc1"), ""),
     ],

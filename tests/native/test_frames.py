@@ -16,8 +16,8 @@ from swarmlet.model.health import Reading
 from tests.vectors import read
 
 FIXED = {
-    native.KIND_HEARTBEAT: 64,
-    native.KIND_HEARTBEAT_ACK: 24,
+    native.KIND_HEARTBEAT: 52,
+    native.KIND_HEARTBEAT_ACK: 4,
     native.KIND_LEASE: 8,
     native.KIND_CREDIT: 4,
 }
@@ -115,12 +115,12 @@ def test_golden_frames() -> None:
 
 
 def test_golden_heartbeat_has_the_order_of_the_reading() -> None:
-    layout = struct.Struct(">QBxHHhQQQQQQ")
+    layout = struct.Struct(">IBxHHhQQQQQ")
     _, *fields = layout.unpack(read("frames.txt")["heartbeat.payload"])
     reading = Reading(*fields)
     assert layout.size == FIXED[native.KIND_HEARTBEAT]
     assert (reading.health, reading.workloads, reading.temperature_centi) == (1, 0x0203, -0x0506)
-    assert reading.generation == 0x5152535455565758
+    assert reading.net_tx == 0x4142434445464748
 
 
 def test_the_limit_is_exact() -> None:

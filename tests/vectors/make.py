@@ -38,7 +38,7 @@ def frame(kind: int, stream: int, payload: bytes) -> bytes:
 
 
 def frames() -> Vectors:
-    seq, generation = 0x0102030405060708, 0x5152535455565758
+    seq = 0x01020304
     memory = (0x0708090A0B0C0D0E, 0x1112131415161718)
     rest = (0x2122232425262728, 0x3132333435363738, 0x4142434445464748)
     payloads = {
@@ -46,9 +46,9 @@ def frames() -> Vectors:
         "heartbeat": (
             2,
             0,
-            struct.pack(">QBxHHhQQQQQQ", seq, 1, 0x0203, 0x0304, -0x0506, *memory, *rest, generation),
+            struct.pack(">IBxHHhQQQQQ", seq, 1, 0x0203, 0x0304, -0x0506, *memory, *rest),
         ),
-        "heartbeat-ack": (3, 0, struct.pack(">QQQ", seq, 1_700_000_000_123, generation)),
+        "heartbeat-ack": (3, 0, struct.pack(">I", seq)),
         "lease": (4, 0, struct.pack(">II", 5000, 15000)),
         "data": (16, 0x0102, b"one line of output\n"),
         "credit": (17, 0x0102, struct.pack(">I", 65536)),

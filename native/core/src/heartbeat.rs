@@ -3,9 +3,9 @@
 use crate::bytes::{concat, Reader};
 
 /// Payload bytes of a heartbeat.
-pub const HEARTBEAT_LEN: usize = 64;
+pub const HEARTBEAT_LEN: usize = 52;
 /// Payload bytes of a heartbeat acknowledgement.
-pub const ACK_LEN: usize = 24;
+pub const ACK_LEN: usize = 4;
 /// Payload bytes of a lease.
 pub const LEASE_LEN: usize = 8;
 /// `temperature_centi` when the temperature is not known.
@@ -40,23 +40,21 @@ pub struct Reading {
     pub net_rx: u64,
     /// Bytes sent since boot.
     pub net_tx: u64,
-    /// The newest desired state that was applied.
-    pub generation: u64,
 }
 
 impl Default for Reading {
     fn default() -> Self {
-        Self::saturating([0, 0, 0, i128::from(NO_TEMPERATURE), 0, 0, 0, 0, 0, 0])
+        Self::saturating([0, 0, 0, i128::from(NO_TEMPERATURE), 0, 0, 0, 0, 0])
     }
 }
 
 impl Reading {
     /// How many fields a reading has.
-    pub const FIELDS: usize = 10;
+    pub const FIELDS: usize = 9;
 
     /// Makes a reading of numbers of any size; each is moved to the nearest one its field can hold.
     pub fn saturating(fields: [i128; Self::FIELDS]) -> Self {
-        let [health, workloads, cpu, temperature, used, total, disk, rx, tx, generation] = fields;
+        let [health, workloads, cpu, temperature, used, total, disk, rx, tx] = fields;
         let wide = |value: i128| value.clamp(0, i128::from(u64::MAX)) as u64;
         Self {
             health: health.clamp(0, i128::from(MAX_HEALTH)) as u8,
@@ -68,7 +66,6 @@ impl Reading {
             disk_free: wide(disk),
             net_rx: wide(rx),
             net_tx: wide(tx),
-            generation: wide(generation),
         }
     }
 
@@ -84,7 +81,6 @@ impl Reading {
             self.disk_free.into(),
             self.net_rx.into(),
             self.net_tx.into(),
-            self.generation.into(),
         ]
     }
 }
@@ -92,8 +88,8 @@ impl Reading {
 /// A node says that it is alive, and how it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// Grows by one with each heartbeat of this node's process.
-    pub seq: u64,
+    /// Grows by one with each heartbeat of this node's process; after the greatest comes 0.
+    pub seq: u32,
     /// How it is.
     pub reading: Reading,
 }
@@ -113,14 +109,13 @@ impl Heartbeat {
             &r.disk_free.to_be_bytes(),
             &r.net_rx.to_be_bytes(),
             &r.net_tx.to_be_bytes(),
-            &r.generation.to_be_bytes(),
         ])
     }
 
     /// Reads a payload; `None` when its length is wrong, a field is out of its range or the padding is not 0.
     pub fn decode(payload: &[u8]) -> Option<Self> {
         let mut from = Reader(payload);
-        let seq = from.u64()?;
+        let seq = from.u32()?;
         let health = from.u8()?;
         let padding = from.u8()?;
         let reading = Reading {
@@ -133,7 +128,6 @@ impl Heartbeat {
             disk_free: from.u64()?,
             net_rx: from.u64()?,
             net_tx: from.u64()?,
-            generation: from.u64()?,
         };
         let whole = from.is_empty() && padding == 0;
         let in_range = health <= MAX_HEALTH && reading.cpu_permille <= MAX_PERMILLE;
@@ -142,35 +136,25 @@ impl Heartbeat {
 }
 
 /// The coordinator heard a heartbeat.
+///
+/// It goes out once an interval to every node for ever, so it says nothing that is not looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeartbeatAck {
     /// The heartbeat's number.
-    pub seq: u64,
-    /// The coordinator's time in Unix milliseconds.
-    pub time_ms: u64,
-    /// Room for the newest generation of desired state; 0 for now, and not looked at.
-    pub generation: u64,
+    pub seq: u32,
 }
 
 impl HeartbeatAck {
     /// Returns the payload.
     pub fn encode(&self) -> [u8; ACK_LEN] {
-        concat(&[
-            &self.seq.to_be_bytes(),
-            &self.time_ms.to_be_bytes(),
-            &self.generation.to_be_bytes(),
-        ])
+        self.seq.to_be_bytes()
     }
 
     /// Reads a payload; `None` when its length is wrong.
     pub fn decode(payload: &[u8]) -> Option<Self> {
         let mut from = Reader(payload);
-        let ack = Self {
-            seq: from.u64()?,
-            time_ms: from.u64()?,
-            generation: from.u64()?,
-        };
-        from.is_empty().then_some(ack)
+        let seq = from.u32()?;
+        from.is_empty().then_some(Self { seq })
     }
 }
 

@@ -35,8 +35,8 @@ pub struct LeaseKeeper {
     lease: Option<Lease>,
     /// When the next heartbeat is to be sent; `None` while not connected.
     beat_at: Option<Millis>,
-    seq: u64,
-    sent: [Option<(u64, Millis)>; IN_FLIGHT],
+    seq: u32,
+    sent: [Option<(u32, Millis)>; IN_FLIGHT],
     /// When the last acknowledged heartbeat was sent, while the lease is held.
     held_since: Option<Millis>,
 }
@@ -48,6 +48,11 @@ impl LeaseKeeper {
         self.beat_at = Some(now);
     }
 
+    /// Makes the next heartbeat due at once, because there is something to tell; not while not connected.
+    pub fn hurry(&mut self, now: Millis) {
+        self.beat_at = self.beat_at.map(|at| at.min(now));
+    }
+
     /// Stops sending heartbeats; the lease runs on.
     pub fn disconnected(&mut self) {
         self.beat_at = None;
@@ -56,14 +61,14 @@ impl LeaseKeeper {
     /// Returns the number of the heartbeat to send now, if one is due, and notes its sending.
     ///
     /// Call it when the frame can be written at once: the lease counts from `now`.
-    pub fn beat(&mut self, now: Millis) -> Option<u64> {
+    pub fn beat(&mut self, now: Millis) -> Option<u32> {
         let lease = self.lease?;
         let due = self.beat_at.filter(|at| *at <= now)?;
         let interval = Millis::from(lease.heartbeat_ms);
         // Keeps the rhythm after a late call, but sends no burst for the beats that were missed.
         let next = due + interval;
         self.beat_at = Some(if next > now { next } else { now + interval });
-        self.seq += 1;
+        self.seq = self.seq.wrapping_add(1);
         self.sent.rotate_right(1);
         if let Some(slot) = self.sent.first_mut() {
             *slot = Some((self.seq, now));
@@ -72,7 +77,7 @@ impl LeaseKeeper {
     }
 
     /// Takes an acknowledgement; one for a heartbeat that was never sent or long ago changes nothing.
-    pub fn acked(&mut self, seq: u64, now: Millis) -> Option<Standing> {
+    pub fn acked(&mut self, seq: u32, now: Millis) -> Option<Standing> {
         let sent_at = self
             .sent
             .iter()

@@ -82,6 +82,18 @@ fn the_lease_outlives_a_connection_and_the_rhythm_survives_a_pause() {
     assert_eq!(keeper.beat(45_000), Some(4));
 }
 
+#[test]
+fn a_heartbeat_in_a_hurry_is_due_at_once_and_the_rhythm_goes_on_from_it() {
+    let mut keeper = LeaseKeeper::default();
+    keeper.hurry(0);
+    assert_eq!(keeper.beat(0), None, "nobody is there to hear it");
+    keeper.granted(USUAL, 0);
+    keeper.beat(0);
+    keeper.hurry(700);
+    assert_eq!((keeper.beat_at(), keeper.beat(700)), (Some(700), Some(2)));
+    assert_eq!(keeper.beat_at(), Some(5700));
+}
+
 /// What happens to the wire in one step of time.
 #[derive(Clone, Debug)]
 enum Weather {
@@ -106,8 +118,8 @@ fn weather() -> impl Strategy<Value = Weather> {
 struct Pair {
     keeper: LeaseKeeper,
     table: LeaseTable,
-    to_table: VecDeque<u64>,
-    to_keeper: VecDeque<u64>,
+    to_table: VecDeque<u32>,
+    to_keeper: VecDeque<u32>,
     given_up: bool,
     conn: u64,
 }

@@ -299,9 +299,16 @@ impl Engine {
         nodes.iter().map(|node| leases.reading(node, now)).collect()
     }
 
-    /// Sets what the next heartbeats carry.
+    /// Sets what the next heartbeats carry; the first time they are due at once.
+    ///
+    /// Reading a device takes longer than connecting it, so the heartbeat that begins a session may have gone out
+    /// with nothing in it.
     pub fn set_reading(&self, reading: Reading) {
-        *self.shared.reading() = reading;
+        let before = self.shared.reading().replace(reading);
+        if before.is_none() {
+            // An engine that has stopped, or is far behind, has no heartbeat to bring forward.
+            let _: Result<(), EngineError> = self.post_unless_stopped(Command::FirstReading);
+        }
     }
 
     /// Refuses certificates with these serials from now on and cuts live connections; returns how many were cut.

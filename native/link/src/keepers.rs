@@ -19,7 +19,7 @@ pub enum Due {
         /// On this connection.
         conn: u64,
         /// Its number.
-        seq: u64,
+        seq: u32,
     },
     /// Tell that the lease lapsed.
     Lapsed {
@@ -53,7 +53,7 @@ impl Entry {
     }
 
     /// Returns the number of the heartbeat to send now, or puts it off by `random` of its spread.
-    fn beat(&mut self, now: Millis, random: u64) -> Option<u64> {
+    fn beat(&mut self, now: Millis, random: u64) -> Option<u32> {
         if self.keeper.beat_at()? > now {
             return None;
         }
@@ -96,8 +96,25 @@ impl Keepers {
         self.arm(uid);
     }
 
+    /// Makes every heartbeat due at once, and puts none off.
+    pub fn hurry(&mut self, now: Millis) {
+        let connected: Vec<Uid> = self
+            .nodes
+            .iter_mut()
+            .filter(|(_, entry)| entry.conn.is_some())
+            .map(|(uid, entry)| {
+                entry.keeper.hurry(now);
+                entry.put_off = Some(now);
+                *uid
+            })
+            .collect();
+        for uid in connected {
+            self.arm(uid);
+        }
+    }
+
     /// Takes an acknowledgement that came on `conn`.
-    pub fn acked(&mut self, uid: &Uid, conn: u64, seq: u64, now: Millis) -> Option<Standing> {
+    pub fn acked(&mut self, uid: &Uid, conn: u64, seq: u32, now: Millis) -> Option<Standing> {
         let entry = self
             .nodes
             .get_mut(uid)

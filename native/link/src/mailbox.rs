@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Cut(Vec<Vec<u8>>, SyncSender<usize>),
     /// Leases were changed by another thread: look at the clock again.
     Leases,
+    /// There is something to tell of this device for the first time: nobody waits for the next heartbeat.
+    FirstReading,
 }
 
 /// An outbound connection to begin.

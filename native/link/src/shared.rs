@@ -24,7 +24,7 @@ pub(crate) struct Shared {
     pub stats: Stats,
     outboxes: Mutex<HashMap<u64, Arc<Outbox>>>,
     leases: Mutex<LeaseTable>,
-    reading: Mutex<Reading>,
+    reading: Mutex<Option<Reading>>,
     last_conn: AtomicU64,
     last_listener: AtomicU32,
     rounds: AtomicU64,
@@ -74,7 +74,7 @@ impl Shared {
         lock(&self.leases)
     }
 
-    pub fn reading(&self) -> MutexGuard<'_, Reading> {
+    pub fn reading(&self) -> MutexGuard<'_, Option<Reading>> {
         lock(&self.reading)
     }
 }

@@ -185,6 +185,21 @@ fn a_newer_connection_goes_on_with_the_lease_and_an_older_one_cannot_end_it() {
 }
 
 #[test]
+fn news_are_not_put_off_until_the_next_heartbeat() {
+    let mut keepers = Keepers::default();
+    keepers.hurry(0);
+    keepers.granted(UID, 5, Lease::new(1000, 3000).unwrap(), 0);
+    assert_eq!(due(&mut keepers, 0), [Due::Beat { conn: 5, seq: 1 }]);
+    keepers.hurry(40);
+    assert_eq!(keepers.next_deadline(), Some(40));
+    assert_eq!(due(&mut keepers, 40), [Due::Beat { conn: 5, seq: 2 }]);
+    assert_eq!(due(&mut keepers, 1039), []);
+    keepers.disconnected(&UID, 5);
+    keepers.hurry(1039);
+    assert_eq!(due(&mut keepers, 1039), [], "nobody is there to hear it");
+}
+
+#[test]
 fn a_place_is_given_back_and_one_address_cannot_have_all() {
     let address: IpAddr = "192.0.2.1".parse().unwrap();
     let other: IpAddr = "192.0.2.2".parse().unwrap();

@@ -75,7 +75,7 @@ SIZES = st.integers(-1, 2**50)
 @given(FLOATS, st.none() | FLOATS, SIZES, st.none() | SIZES, st.integers(-5, 10**6))
 def test_every_reading_fits_its_wire_fields(cpu, warm, size, free, workloads):
     sample = Sample(cpu, size, size, size, size, warm, free)
-    reading = to_reading(sample, health=Health.OK, workloads=workloads, generation=7)
+    reading = to_reading(sample, health=Health.OK, workloads=workloads)
     assert 0 <= reading.cpu_permille <= 1000
     assert -32768 <= reading.temperature_centi <= 32767
     assert 0 <= reading.workloads <= 0xFFFF

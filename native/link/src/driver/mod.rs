@@ -182,6 +182,7 @@ impl Driver {
                 let _ = answer.try_send(self.cut(&serials));
             }
             Command::Leases => {}
+            Command::FirstReading => self.keepers.hurry(self.now),
         }
     }
 

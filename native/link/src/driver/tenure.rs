@@ -9,7 +9,6 @@ use swarmlet_core::lease::Transition;
 use swarmlet_core::Uid;
 
 use super::{Driver, MOST_BEHIND};
-use crate::clock::wall_ms;
 use crate::conn::{Conn, Phase};
 use crate::ending::Ending;
 use crate::event::{Event, EventQueue};
@@ -80,11 +79,7 @@ impl Driver {
             .shared
             .leases()
             .heartbeat(&uid, &beat.reading, self.now);
-        let ack = HeartbeatAck {
-            seq: beat.seq,
-            time_ms: wall_ms(),
-            generation: 0,
-        };
+        let ack = HeartbeatAck { seq: beat.seq };
         // A peer that does not read its acknowledgements loses its lease by its own count.
         conn.push_urgent(Kind::HeartbeatAck, &ack.encode());
         self.tell_transition(news.transition);
@@ -157,8 +152,8 @@ impl Driver {
         }
     }
 
-    fn beat(&mut self, id: u64, seq: u64) {
-        let reading = *self.shared.reading();
+    fn beat(&mut self, id: u64, seq: u32) {
+        let reading = self.shared.reading().unwrap_or_default();
         self.turn(id, |driver, conn| {
             if conn.phase == Phase::Open
                 && conn.push_urgent(Kind::Heartbeat, &Heartbeat { seq, reading }.encode())
