@@ -11,7 +11,7 @@ usage: sh install.sh [--token-file FILE] [--wheels DIR] [--coordinator] [--docke
   --token-file FILE  the join token; it is copied to /etc/swarmlet/token, for root alone;  -  reads standard input
   --wheels DIR       take swarmlet and all it needs from this folder, without a network; else from PyPI
   --coordinator      install the cluster's side too, and its unit stratoswarm.service
-  --docker           let the agent use Docker, for workloads that are containers (that is root on this machine)
+  --docker           let the agent use Docker, for workloads that are containers; it then runs as root
   --uninstall        remove what was installed; the identity and the settings stay, and it says where
 END
 }
@@ -50,9 +50,10 @@ if [ -n "$uninstall" ]; then
     rm -f "$root$units/$unit.service" "$root/usr/local/bin/$unit"
   done
   rm -rf "$root$venv"
-  [ -z "$managed" ] || systemctl daemon-reload
+  [ -z "$managed" ] || { systemctl daemon-reload; systemctl reset-failed swarmlet stratoswarm 2>/dev/null || true; }
   say "removed $venv, the links in /usr/local/bin and the units"
-  say 'kept /etc/swarmlet, /var/lib/private/swarmlet and /var/lib/private/stratoswarm: token, settings, identities'
+  say 'kept, if they were there: /etc/swarmlet (settings), and the identities in /var/lib/swarmlet and'
+  say '  /var/lib/stratoswarm, which are links into /var/lib/private'
   exit 0
 fi
 
@@ -83,8 +84,8 @@ add_unit swarmlet
 [ -z "$coordinator" ] || add_unit stratoswarm
 if [ -n "$docker" ]; then
   mkdir -p "$root$units/swarmlet.service.d"
-  printf '[Service]\nSupplementaryGroups=docker\n' >"$root$units/swarmlet.service.d/docker.conf"
-  say "wrote $units/swarmlet.service.d/docker.conf: the agent may use Docker"
+  cp "$here/containers.conf" "$root$units/swarmlet.service.d/"
+  say "wrote $units/swarmlet.service.d/containers.conf: the agent runs as root and may use Docker"
 fi
 if [ -n "$token" ]; then
   mkdir -p "$root/etc/swarmlet"
@@ -107,7 +108,7 @@ if [ -n "$coordinator" ]; then
   systemctl restart stratoswarm.service
   say 'stratoswarm.service runs and starts at boot; invite devices by: stratoswarm cluster create-join-token'
 fi
-if [ -e /etc/swarmlet/token ] || [ -e /var/lib/private/swarmlet ]; then
+if [ -e /etc/swarmlet/token ] || [ -e /var/lib/swarmlet ]; then
   systemctl enable --quiet swarmlet.service
   systemctl restart swarmlet.service || fail 'the agent did not start' 'journalctl -u swarmlet'
   say 'swarmlet.service runs and starts at boot; look at it by: swarmlet status'

@@ -44,6 +44,8 @@ AGENT_UNIT: Final = f"""\
 Description=Swarmlet, this device as a member of a StratoSwarm cluster
 # Not network-online.target: work that was assigned before a restart starts before there is any network.
 After=network.target
+# Before it, a workload cannot be told from the agent it runs as by the filters on it.
+AssertKernelVersion=>=5.9
 StartLimitIntervalSec=0
 
 [Service]
@@ -54,7 +56,7 @@ WatchdogSec=30
 # A first join may wait for its cluster.
 TimeoutStartSec=300
 ExecStart={VENV}/bin/swarmlet join --token-file ${{CREDENTIALS_DIRECTORY}}/token
-# Read while there is no identity. A device that joined starts without the file too.
+# Read while there is no identity. A device that joined starts without the file; another is refused (4).
 LoadCredential=token:{TOKEN_FILE}
 SetCredential=token:there-is-none
 # Settings, one SWARM_NAME=value a line (docs/operations.md).
@@ -80,8 +82,7 @@ User=swarmlet
 StateDirectory=swarmlet
 StateDirectoryMode=0700
 UMask=0077
-# For workloads that are containers (who may use Docker is root on this device):
-#   SupplementaryGroups=docker
+# Not with SupplementaryGroups=docker: process workloads would have Docker too. See deploy/containers.conf.
 # For workloads that are given devices:
 #   PrivateDevices=no
 #   DeviceAllow=/dev/gpiomem rw
@@ -98,17 +99,18 @@ ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
-ProtectProc=invisible
 LockPersonality=yes
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 SystemCallArchitectures=native
-SystemCallFilter=@system-service
+# Landlock by name: older systemd has it in no set, and without it workloads could read what the agent can.
+SystemCallFilter=@system-service landlock_create_ruleset landlock_add_rule landlock_restrict_self
 SystemCallErrorNumber=EPERM
-# Left open, as the work needs it: control groups (limits of workloads), memory that is written and then
-# executed (interpreters that compile), the network (to the cluster, and the workloads' own).
+# Left open, as the work needs it: control groups (limits of workloads), other processes in /proc (who asks
+# over the control socket is judged by it), memory that is written and then executed (interpreters that
+# compile), the network (to the cluster, and the workloads' own).
 
 [Install]
 WantedBy=multi-user.target

@@ -98,7 +98,8 @@ class WorkDirs:
         And through the coordinator's around it, where there is one: all in it is for its owner alone.
         """
         data = self._root.parent
-        for directory in filter(None, (data, coordinator_above(str(data)))):
+        # The mode asked for above is cut by the umask, and an agent that was not root may have made it.
+        for directory in filter(None, (self._root, data, coordinator_above(str(data)))):
             mode = directory.stat().st_mode & 0o7777
             if not mode & 0o001:
                 directory.chmod(mode | 0o011)

@@ -48,6 +48,17 @@ def test_workloads_may_pass_through_a_coordinators_directory_around_it(tmp_path:
 
 
 @needs_root
+def test_workloads_may_pass_through_what_a_strict_umask_closed(tmp_path: Path) -> None:
+    """A service manager's umask; without it a workload could not use its own HOME and TMPDIR."""
+    before = os.umask(0o077)
+    try:
+        WorkDirs(str(tmp_path / "data" / "work")).make("w.0.1")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "data" / "work").stat().st_mode & 0o777 == 0o711
+
+
+@needs_root
 def test_workloads_may_pass_through_the_data_directory_and_not_read_it(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
