@@ -146,8 +146,9 @@ class Member:
                 return end.outcome
             if end.outcome is Outcome.RENEWED:
                 continue
-            lasted_s = self._clock.boot() - self._standing.since if self._standing.connected else 0.0
-            wait_s = self._backoff.after(lasted_s, superseded=end.outcome in _UNWANTED)
+            now = self._clock.boot()
+            lasted_s = now - self._standing.since if self._standing.connected else 0.0
+            wait_s = self._backoff.after(lasted_s, now, superseded=end.outcome in _UNWANTED)
             self._report(end, wait_s)
             await self._rest(wait_s)
         return Outcome.STOPPED

@@ -2,6 +2,20 @@
 
 Full jitter after Marc Brooker, "Exponential Backoff And Jitter" (2015): when a coordinator comes back, its
 nodes must not all return in the same moment. It reads no clock and makes no randomness of its own.
+
+No wait is longer than the node has been away already: whoever was cut off for six seconds is back within
+another six, inside its lease of fifteen, and the spread grows with the outage as the crowd does. What that
+does to 10,000 nodes that come back together, simulated (``tests/unit/agent/test_reconnect.py``):
+
+=========  ==========================  ==========================
+outage     last node back after        most attempts in one second
+=========  ==========================  ==========================
+  5 s        5 s (without it 29 s)      4,300 (without it 2,000)
+ 10 s       10 s (30 s)                 2,400 (1,200)
+ 60 s       30 s (30 s)                   700 (700)
+=========  ==========================  ==========================
+
+A coordinator that admits 400 nodes a second is the bottleneck in each case: it takes 25 s for them all.
 """
 
 from __future__ import annotations
@@ -24,21 +38,25 @@ class Backoff:
 
     def __init__(self, dice: random.Random) -> None:
         self._dice = dice
+        self._away_since: float | None = None
         self.failures = 0
 
-    def after(self, lasted_s: float, *, superseded: bool = False) -> float:
+    def after(self, lasted_s: float, now: float, *, superseded: bool = False) -> float:
         """Return the seconds to wait after an attempt or session ended.
 
         Args:
             lasted_s: How long the session was established; 0 when it never was.
+            now: Seconds on any clock that never goes back.
             superseded: Whether it ended because another connection took this node's place.
         """
-        if lasted_s >= STABLE_S:
+        if lasted_s >= STABLE_S or self._away_since is None:
+            # Sessions that break at once do not end an absence: they would be tried again without a pause.
             self.failures = 0
+            self._away_since = now
         self.failures += 1
         if superseded:
             return SUPERSEDED_S + self._dice.uniform(0.0, SUPERSEDED_S)
-        return self._dice.uniform(0.0, ceiling(self.failures))
+        return self._dice.uniform(0.0, min(ceiling(self.failures), max(FIRST_S, now - self._away_since)))
 
 
 def ceiling(failures: int) -> float:

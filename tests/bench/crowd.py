@@ -277,8 +277,9 @@ class Crowd:
                 return
             was, device.phase = device.phase, "away"
             self.pending.add(device)
-            lasted_s = 0.0 if was == "returning" else time.perf_counter() - device.ready_at
-            self._set_timer(device, device.backoff.after(lasted_s))
+            now = time.perf_counter()
+            lasted_s = 0.0 if was == "returning" else now - device.ready_at
+            self._set_timer(device, device.backoff.after(lasted_s, now))
 
     def _give_up(self, device: Device, why: str) -> None:
         device.phase, device.fault = "failed", why

@@ -46,7 +46,7 @@ class Wire:
         self.forgotten.append(node)
 
     def readings(self, nodes):
-        return [(10, (0, 1, 120, 4000, 1, 2, 3, 4, 5, 6)) if node[-1] % 2 else None for node in nodes]
+        return [(10, (0, 1, 120, 4000, 1, 2, 3, 4, 5)) if node[-1] % 2 else None for node in nodes]
 
     def deny(self, serials) -> int:
         self.denied += serials
