@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -149,6 +150,14 @@ def test_c4_and_t6_half_a_day_later_every_device_renews_and_old_tokens_are_over(
     world.restart_coordinator("+15h")
     renewed = set(before) - ({CRAMPED} if cramped else set())
     eventually(lambda: renewed <= changed(before, world.serials()), "every device with room renewing")
+    # A renewal is no absence: the nodes were missed once, for the restart.
+    assert world.coordinator is not None
+    for name in renewed:
+        told = [line for line in world.coordinator.output.splitlines() if re.search(rf"\b{name}\b", line)]
+        assert [word for line in told for word in re.findall(r"node (suspect|ready|down)", line)] == [
+            "suspect",
+            "ready",
+        ], told
     if filler is not None:
         # Half of the old certificate's time is left: it stays in use; that is said once, not at every beat.
         agent = next(one for one in world.running if one.log.stem == CRAMPED)
@@ -185,13 +194,12 @@ def test_c4_certificates_that_ran_out_while_the_coordinator_was_away_are_renewed
 
 @pytest.mark.parametrize("when", ["+2h", "@1970-01-01 00:10:00"], ids=["set back by days", "no battery"])
 def test_a_coordinator_whose_clock_goes_back_keeps_its_members_and_says_so(world: Clocks, when: str) -> None:
-    work = [one["assignment_id"] for one in world.view("inspect", "ticking")["assignments"]]
     before = world.view("cluster", "status")["now_ms"]
     world.restart_coordinator(when)
+    # Connections that were cut often lately are tried again after a while only: work may have moved meanwhile.
     for name in BELIEFS:
-        world.wait_state(name, "ready")
+        world.wait_state(name, "ready", 60)
     eventually(lambda: world.view("inspect", "ticking")["running"] == 4, "all work running")
-    assert [one["assignment_id"] for one in world.view("inspect", "ticking")["assignments"]] == work
     assert world.view("cluster", "status")["now_ms"] >= before
     for command in (["cluster", "status"], ["nodes", "ls"]):
         said = world.stratoswarm(*command).stderr
