@@ -25,8 +25,13 @@ _log = logging.getLogger(__name__)
 MOST_HEADER = 8_192
 #: Connections served at the same time; more wait in the backlog.
 MOST_CONNECTIONS = 16
-#: Seconds from accepting a connection to having the request, and again to having the answer out.
+#: Seconds from accepting a connection to having the request: callers are on this machine.
+REQUEST_S = 2.0
+#: Seconds from having the request to having the answer out.
 DEADLINE_S = 5.0
+#: When all places are taken, whoever has had one for longer than this loses it to the next caller: an honest
+#: one needs some milliseconds, so that dawdlers, however many, cannot keep ``/health`` from answering.
+PATIENCE_S = 0.25
 
 
 class LocalServer:
@@ -35,7 +40,9 @@ class LocalServer:
     def __init__(self, bound: Bound, routes: Mapping[str, Route]) -> None:
         self._bound = bound
         self._routes = dict(routes)
-        self._free = asyncio.Semaphore(MOST_CONNECTIONS)
+        #: Whoever is served now and since when, oldest first.
+        self._served: dict[asyncio.Task[None], float] = {}
+        self._left = asyncio.Event()
 
     async def serve(self) -> None:
         """Accept and answer; closes the sockets when it ends."""
@@ -49,25 +56,40 @@ class LocalServer:
     async def _accept(self, listener: socket.socket, group: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._free.acquire()
             try:
                 connection, _ = await loop.sock_accept(listener)
             except OSError:
                 # Out of descriptors, or the caller went away first: neither may end the API.
-                self._free.release()
                 await asyncio.sleep(0.1)
                 continue
+            try:
+                await self._make_room()
             except BaseException:
-                self._free.release()
+                connection.close()
                 raise
-            group.create_task(self._serve_one(connection))
+            task = group.create_task(self._serve_one(connection))
+            self._served[task] = loop.time()
+            task.add_done_callback(self._gone)
+
+    async def _make_room(self) -> None:
+        """Wait until there is a place; who has had one for too long gives it up."""
+        while len(self._served) >= MOST_CONNECTIONS:
+            oldest, since = next(iter(self._served.items()))
+            left_s = since + PATIENCE_S - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                oldest.cancel()
+            self._left.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s if left_s > 0 else None):
+                    await self._left.wait()
+
+    def _gone(self, task: asyncio.Task[None]) -> None:
+        del self._served[task]
+        self._left.set()
 
     async def _serve_one(self, connection: socket.socket) -> None:
-        try:
-            with connection, contextlib.suppress(OSError, TimeoutError):
-                await _converse(connection, self._routes)
-        finally:
-            self._free.release()
+        with connection, contextlib.suppress(OSError, TimeoutError):
+            await _converse(connection, self._routes)
 
 
 async def _converse(connection: socket.socket, routes: Mapping[str, Route]) -> None:
@@ -77,7 +99,7 @@ async def _converse(connection: socket.socket, routes: Mapping[str, Route]) -> N
     wire = h11.Connection(h11.SERVER, max_incomplete_event_size=MOST_HEADER)
     request: Request | None = None
     try:
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(REQUEST_S):
             request = await _read(connection, wire)
         response = failure(400, "no request came") if request is None else _answer(request, routes)
     except h11.RemoteProtocolError as fault:

@@ -101,7 +101,7 @@ def test_bad_requests_are_answered_not_feared(data, expected):
 
 
 def test_a_half_sent_request_is_timed_out(monkeypatch):
-    monkeypatch.setattr(http, "DEADLINE_S", 0.2)
+    monkeypatch.setattr(http, "REQUEST_S", 0.2)
     assert status(run(lambda port: talk(port, b"GET /health HT"))) == 408
 
 
@@ -114,17 +114,43 @@ def test_a_failing_route_is_a_500_and_the_server_lives_on(caplog):
     assert run(twice) == (500, 200)
 
 
-def test_idle_connections_cannot_starve_it_for_longer_than_the_deadline(monkeypatch):
-    monkeypatch.setattr(http, "DEADLINE_S", 0.3)
+def test_dawdlers_lose_their_places_to_callers_who_ask(monkeypatch):
+    """Nobody waits for a deadline here: neither of them ever comes."""
+    monkeypatch.setattr(http, "REQUEST_S", 3600.0)
+    monkeypatch.setattr(http, "DEADLINE_S", 3600.0)
 
     async def crowded(port):
-        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MOST_CONNECTIONS * 2)]
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MOST_CONNECTIONS * 5)]
+        for _, writer in idle[::2]:
+            writer.write(b"GET /health HT")
         answer = await talk(port, get())
         for _, writer in idle:
             writer.close()
         return status(answer)
 
     assert run(crowded) == 200
+
+
+def test_callers_who_do_not_read_their_answer_lose_their_places_too(monkeypatch):
+    monkeypatch.setattr(http, "DEADLINE_S", 3600.0)
+
+    async def crowded(port):
+        kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MOST_CONNECTIONS * 2)]
+        for _, writer in kept:
+            writer.write(get())
+        answer = await talk(port, get())
+        for _, writer in kept:
+            writer.close()
+        return status(answer)
+
+    assert run(crowded) == 200
+
+
+def test_a_burst_of_honest_callers_is_answered_whole():
+    async def burst(port):
+        return await asyncio.gather(*(talk(port, get()) for _ in range(MOST_CONNECTIONS * 10)))
+
+    assert {status(answer) for answer in run(burst)} == {200}
 
 
 def test_a_caller_that_hangs_up_early_costs_nothing():
