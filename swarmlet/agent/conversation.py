@@ -33,6 +33,7 @@ from swarmlet.agent.events import (
     Observations,
     Opened,
     OpenLogs,
+    Outcome,
     Ready,
     Received,
     Requested,
@@ -104,6 +105,8 @@ class Conversation:
         self._end: End | None = None
         #: Cleared when the agent ends: what would be started now would only be stopped.
         self.takes_work = True
+        #: The connection before a renewal: it goes once this one is welcomed.
+        self.replaces: Connection | None = None
 
     def post(self, event: Event) -> None:
         """Take local news; of each kind only the newest is kept until it is handled."""
@@ -120,7 +123,11 @@ class Conversation:
             self._inbox.put_nowait(None)
 
     async def run(self) -> End:
-        """Hold the conversation; return how it ended. The connection is closed when it returns."""
+        """Hold the conversation; return how it ended.
+
+        The connection is closed when it returns, unless the end was a renewal without a hangup: then nobody
+        listens to it any more, but its heartbeats go on until whoever replaces it closes it.
+        """
         async with asyncio.TaskGroup() as group:
             streams = self._streams = Streams(self._workloads, self._send_frame, group)
             reader = group.create_task(self._read())
@@ -128,7 +135,8 @@ class Conversation:
                 while self._end is None:
                     await self._handle(await self._next(streams))
             finally:
-                self._connection.close()
+                if self._end is None or self._end.outcome is not Outcome.RENEWED:
+                    self._connection.close()
                 reader.cancel()
                 streams.close_all()
         return self._end
@@ -204,6 +212,8 @@ class Conversation:
             case Learn(time_ms):
                 self._duties.learn(time_ms)
             case Ready(name, settings):
+                if self.replaces is not None:
+                    self.replaces.close()
                 self._duties.welcomed(name, settings)
             case Flush():
                 self._dirty = True

@@ -105,7 +105,7 @@ class Outcome(enum.Enum):
     """How a session ended."""
 
     LOST = "lost"  # connect again
-    RENEWED = "renewed"  # connect again at once, with the new identity
+    RENEWED = "renewed"  # connect again at once, with the new identity; this connection may stay until then
     SUPERSEDED = "superseded"  # another connection took this node's place
     REVOKED = "revoked"  # this node was removed
     REFUSED = "refused"  # its certificate is not taken, for another reason than removal

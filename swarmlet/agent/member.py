@@ -85,6 +85,7 @@ class Member:
         self._clock = ties.clock
         self._backoff = Backoff(ties.dice)
         self._conversation: Conversation | None = None
+        self._older: Connection | None = None
         self._last_good: str | None = None
         self._leaving = False
         self._stopping = False
@@ -142,10 +143,11 @@ class Member:
         """Stay connected until this node leaves, is removed, or the agent stops."""
         while not self._stopping:
             end = await self._round()
-            if end.outcome in FINAL:
-                return end.outcome
             if end.outcome is Outcome.RENEWED:
                 continue
+            self._drop_older()
+            if end.outcome in FINAL:
+                return end.outcome
             now = self._clock.boot()
             lasted_s = now - self._standing.since if self._standing.connected else 0.0
             wait_s = self._backoff.after(lasted_s, now, superseded=end.outcome in _UNWANTED)
@@ -186,13 +188,24 @@ class Member:
         session = Session(passport.cluster_id, passport.not_after_ms)
         conversation = Conversation(session, connection, self._duties, self._workloads)
         conversation.takes_work = self._takes_work
+        conversation.replaces = self._older
         self._conversation = conversation
         if self._leaving:
             conversation.post(LeaveAsked())
         try:
-            return await conversation.run()
+            end = await conversation.run()
         finally:
             self._conversation = None
+        if end.outcome is Outcome.RENEWED:
+            self._drop_older()
+            self._older = connection
+        return end
+
+    def _drop_older(self) -> None:
+        """Close the connection that a renewal left open, if there is one."""
+        if self._older is not None:
+            self._older.close()
+            self._older = None
 
     async def _rest(self, wait_s: float) -> None:
         if self._leaving or self._stopping:

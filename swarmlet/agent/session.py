@@ -317,7 +317,9 @@ class Session:
         if self.state is State.LEAVING:
             return []
         if event.ok:
-            return self._end(Outcome.RENEWED, "renewed", "", hangup=True)
+            # A member's connection stays until the next one is welcomed: a renewal is no absence.
+            is_member = self.state is State.READY
+            return self._end(Outcome.RENEWED, "renewed", "", hangup=not is_member)
         if self.state is State.RENEWING:
             return self._end(
                 Outcome.LOST, "closed", "the renewed certificate could not be saved", hangup=True

@@ -136,6 +136,22 @@ class Members:
 
     async def _hello(self, peer: Peer, hello: m.Hello) -> None:
         node = self._picture.nodes[peer.node_uid]
+        taken = await self._take_news(peer, node, hello)
+        if peer.phase is not Phase.MEMBER:
+            return
+        # The new connection speaks before the old certificate ends: a renewal is no absence.
+        self._take_voice(peer)
+        await self._confirm(peer)
+        node = self._picture.nodes[peer.node_uid]
+        peer.send(m.Welcome(node.name, self._door.settings(), self._clock.wall_ms()))
+        peer.welcomed = True
+        if taken:
+            peer.send(m.ObservedAck(taken))
+        self._tell(peer)
+
+    async def _confirm(self, peer: Peer) -> None:
+        """Let the certificate before this one end, once this one is in use (C4)."""
+        node = self._picture.nodes[peer.node_uid]
         if peer.certificate is not None and confirms_next(peer.certificate, node):
             await self._ledger.apply(
                 ConfirmCertificate(
@@ -145,17 +161,6 @@ class Members:
                     serial=node.next_serial or "",
                 )
             )
-        taken = await self._take_news(peer, node, hello)
-        if peer.phase is not Phase.MEMBER:
-            return
-        self._take_voice(peer)
-        self._wire.admit(peer.conn, node_bytes(peer.node_uid), self._terms.heartbeat_ms, self._terms.lease_ms)
-        node = self._picture.nodes[peer.node_uid]
-        peer.send(m.Welcome(node.name, self._door.settings(), self._clock.wall_ms()))
-        peer.welcomed = True
-        if taken:
-            peer.send(m.ObservedAck(taken))
-        self._tell(peer)
 
     async def _take_news(
         self, peer: Peer, node: NodeRecord, hello: m.Hello
@@ -237,13 +242,18 @@ class Members:
     # ---- which connection speaks for a node
 
     def _take_voice(self, peer: Peer) -> None:
+        """Let a connection speak for its node; the older one ends after that, so that nobody is missed."""
         older = self._voices.get(peer.node_uid)
         self._voices[peer.node_uid] = peer
         self._registry.opened(peer.node_uid)
         if older is not None and older is not peer:
             if older.relay is not None:
                 older.relay.close()
-            older.end("superseded")
+            # It has to be said first: whoever is displaced is closed by the engine at the admission.
+            older.send(m.Goodbye("superseded"))
+        self._wire.admit(peer.conn, node_bytes(peer.node_uid), self._terms.heartbeat_ms, self._terms.lease_ms)
+        if older is not None and older is not peer:
+            older.hang_up("superseded")
 
     def closed(self, peer: Peer, reason: str) -> None:
         """A connection ended."""

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from swarmlet import _native
 from swarmlet.link import messages as m
 from swarmlet.link.engine import Link
-from swarmlet.link.events import Closed, Event, Frame, Opened
+from swarmlet.link.events import Closed, Event, Frame, Lease, Opened
 from tests.fakes.pki import CLIENT, HOUR, Authority, _name, now, now_ms
 
 T = TypeVar("T")
@@ -50,6 +50,7 @@ class Scripted:
         self.lease_ms = lease_ms
         self.address = ""
         self.guests: list[Guest] = []
+        self.standings: list[str] = []
         self.issued: list[bytes] = []
         self.greets = True
         self.time_ms: Callable[[], int] = now_ms
@@ -185,6 +186,8 @@ class Scripted:
             self.guests.append(guest)
             if self.greets:
                 self.say(guest, self.challenge())
+        elif isinstance(event, Lease):
+            self.standings.append(event.state)
         elif isinstance(event, Closed):
             if event.conn in self._by_conn:
                 self._by_conn[event.conn].closed = event

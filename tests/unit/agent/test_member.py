@@ -43,6 +43,7 @@ class Half:
         self._coordinator = coordinator
         self._standing = standing
         self.stored = []
+        self.keeps_renewed = False
 
     def _on_link(self, event):
         if isinstance(event, Lease) and self.member is not None:
@@ -86,7 +87,7 @@ class Half:
 
     async def store(self, renewed):
         self.stored.append(renewed)
-        return False
+        return self.keeps_renewed
 
 
 @contextlib.asynccontextmanager
@@ -203,6 +204,49 @@ def test_an_unknown_message_and_a_failed_renewal_do_not_end_the_session():
     guests, stored = scenario(work)
     assert guests == 1
     assert len(stored) == 1
+
+
+def test_c4_a_renewal_connects_anew_before_it_parts_and_is_no_absence():
+    async def work(coordinator, half):
+        half.keeps_renewed = True
+        await coordinator.until(lambda: half.workloads.held == [True], "the lease to be held")
+        old = coordinator.guests[-1]
+        welcome, ends = coordinator.answers[m.Hello], []
+
+        def note(guest, hello):
+            ends.append(old.closed)
+            welcome(guest, hello)
+
+        coordinator.answers[m.Hello] = note
+        half.member.post(RenewalDue())
+        await coordinator.until(lambda: old.closed, "the old connection's end")
+        beats = coordinator.link.engine.stats()["heartbeats_in"]
+        await coordinator.until(
+            lambda: coordinator.link.engine.stats()["heartbeats_in"] > beats + 2, "heartbeats on the new one"
+        )
+        return ends, list(coordinator.standings), list(half.workloads.held), half.standing.connected
+
+    ends, standings, held, connected = scenario(work)
+    assert ends == [None]
+    assert standings == ["joined"]
+    assert held == [True]
+    assert connected
+
+
+def test_a_renewed_node_whose_next_connection_fails_parts_from_the_old_one_too():
+    async def work(coordinator, half):
+        half.keeps_renewed = True
+        await coordinator.until(lambda: half.workloads.held == [True], "the lease to be held")
+        old = coordinator.guests[-1]
+        honest = coordinator.answers[m.Hello]
+        coordinator.answers[m.Hello] = lambda guest, _hello: coordinator.close(guest)
+        half.member.post(RenewalDue())
+        await coordinator.until(lambda: old.closed, "the old connection's end")
+        coordinator.answers[m.Hello] = honest
+        await coordinator.until(lambda: "back" in coordinator.standings, "its return")
+        return list(coordinator.standings)
+
+    assert scenario(work) == ["joined", "suspect", "back"]
 
 
 def test_every_address_is_tried_and_the_one_that_works_is_kept():
