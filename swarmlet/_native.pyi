@@ -396,6 +396,8 @@ class Engine:
         What was queued for a cut connection may still leave within a second; nothing of it is read any more.
         Leading zero bytes make no difference.
         """
+    def forgive(self, serials: Sequence[bytes]) -> int:
+        """Refuse these certificate serials no more; return how many were refused until now."""
     def rounds(self) -> int:
         """Wake the thread and return how often it has gone round.
 
@@ -463,11 +465,14 @@ def spawn(
     writable: Sequence[str] = (),
     hidden: Sequence[str] = (),
     cgroup: str | None = None,
+    engines: Sequence[str] = (),
 ) -> Process:
     """Start ``argv`` in ``directory`` with no privileges to gain.
 
     New session, parent-death signal, no_new_privs, no capabilities, rlimits, Landlock (reads everywhere but
-    ``/dev`` and ``hidden``, writes only under ``directory`` and ``writable``), seccomp where known.
+    ``/dev`` and ``hidden``, writes only under ``directory`` and ``writable``), seccomp where known. As the
+    agent's own user it keeps the agent's groups unless those can be given up; where they open a container
+    engine to it, it may make no unix socket (``applied["engine"]``).
 
     Args:
         argv: The command, looked for in ``PATH`` of ``env`` (or a default one) when it has no slash.
@@ -483,6 +488,7 @@ def spawn(
         hidden: Directories whose files it may not read, apart from ``directory``: the agent's data.
         cgroup: Name of a control group to make, below the agent's own; its first part begins with
             ``swarmlet``, it is removed when the process ends, and what an earlier agent left in it is killed.
+        engines: Sockets of container engines at other than the usual places.
 
     Raises:
         NativeError: ``command-not-found``, ``command-forbidden``, ``directory-missing``, ``spawn-failed``.

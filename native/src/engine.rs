@@ -239,6 +239,10 @@ impl Engine {
         py.detach(|| self.inner.deny(serials)).map_err(engine_error)
     }
 
+    fn forgive(&self, py: Python<'_>, serials: Vec<Vec<u8>>) -> usize {
+        py.detach(|| self.inner.forgive(&serials))
+    }
+
     fn rounds(&self, py: Python<'_>) -> u64 {
         py.detach(|| self.inner.rounds())
     }

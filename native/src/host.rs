@@ -70,9 +70,9 @@ impl Process {
 #[pyfunction]
 #[pyo3(
     signature = (argv, env, directory, *, memory_bytes=None, cpu_cores=None, max_processes=256, max_files=1024,
-        uid=None, gid=None, writable=Vec::new(), hidden=Vec::new(), cgroup=None),
+        uid=None, gid=None, writable=Vec::new(), hidden=Vec::new(), cgroup=None, engines=Vec::new()),
     text_signature = "(argv, env, directory, *, memory_bytes=None, cpu_cores=None, max_processes=256, \
-        max_files=1024, uid=None, gid=None, writable=(), hidden=(), cgroup=None)"
+        max_files=1024, uid=None, gid=None, writable=(), hidden=(), cgroup=None, engines=())"
 )]
 #[allow(clippy::too_many_arguments)] // keyword arguments of Python
 fn spawn(
@@ -89,6 +89,7 @@ fn spawn(
     writable: Vec<PathBuf>,
     hidden: Vec<PathBuf>,
     cgroup: Option<PathBuf>,
+    engines: Vec<PathBuf>,
 ) -> PyResult<Process> {
     if cpu_cores.is_some_and(|cores| !cores.is_finite() || cores <= 0.0) {
         return Err(PyValueError::new_err("cpu_cores must be above 0"));
@@ -110,6 +111,7 @@ fn spawn(
         writable,
         hidden,
         cgroup,
+        engines,
     };
     let inner = py
         .detach(|| swarmlet_host::spawn(&request))

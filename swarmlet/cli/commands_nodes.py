@@ -102,9 +102,7 @@ def _facts(node: NodeView) -> list[tuple[str, str]]:
 
 def _enforced(node: NodeView) -> str:
     found = node.profile.enforcement
-    return ", ".join(
-        f"{name} {getattr(found, name)}" for name in ("memory", "cpu", "pids", "files", "syscalls")
-    )
+    return ", ".join(f"{name} {getattr(found, name)}" for name in type(found).__struct_fields__)
 
 
 def add_rm(parser: Parser) -> None:

@@ -54,6 +54,7 @@ class Enforcement(msgspec.Struct, frozen=True):
     pids: str = "unenforced"
     files: str = "unenforced"
     syscalls: str = "unenforced"
+    engine: str = "unenforced"  # what keeps a process from the machine's container engine
 
 
 class Profile(msgspec.Struct, frozen=True):

@@ -219,13 +219,16 @@ class ProcessDriver:
 
 
 def unenforced(asked: Resources, applied: dict[str, str]) -> str:
-    """Return which limits that were asked for this kernel does not enforce (W3), or an empty text."""
+    """Return what is not enforced here (W3): limits that were asked for, and what keeps everybody safe."""
     missing = []
     if asked.memory_mb is not None and applied.get("memory", "unenforced") == "unenforced":
         missing.append("memory")
     if asked.cpu is not None and applied.get("cpu", "unenforced") == "unenforced":
         missing.append("processor")
-    return f"the {' and '.join(missing)} limit is not enforced by this kernel" if missing else ""
+    notes = [f"the {' and '.join(missing)} limit is not enforced by this kernel"] if missing else []
+    if applied.get("engine") == "unenforced":
+        notes.append("nothing keeps it from this machine's container engine, which the agent may use")
+    return "; ".join(notes)
 
 
 def _bad_command(command: tuple[str, ...]) -> str | None:

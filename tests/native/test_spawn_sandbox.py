@@ -6,14 +6,16 @@ import ctypes
 import errno
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from swarmlet import _native
-from tests.fakes.spawned import alive, close, finish, line, python, run, shell
+from tests.fakes.spawned import alive, close, finish, line, python, run, shell, start
 
 ENFORCED = _native.enforcement()
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -376,3 +378,70 @@ def test_an_old_kernel_runs_the_same_with_less_protection_and_says_so(tmp_path: 
     assert asked.stdout.splitlines()[:1] == ["3 [b'0', b'1', b'2', b'3'] unenforced unenforced"], asked
     # One thread of Python's, one that starts; those that watched have ended.
     assert asked.stdout.splitlines()[1:] == ["2"]
+
+
+# ---- the container engine, which is as good as root
+
+_ENGINE = """
+import os, sys
+from pathlib import Path
+from swarmlet import _native
+from tests.fakes.spawned import finish, start
+place, engine, gid, script = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
+if gid:
+    os.setgroups([gid])
+    os.setresgid(47_123, 47_123, 47_123)
+    os.setresuid(47_123, 47_123, 47_123)
+ended = finish(start(["/usr/bin/perl", "-MSocket", "-e", script], place, engines=[engine]))
+print(ended.applied["engine"], ended.out.decode(), ended.err.decode(), sep="|")
+"""
+#: In Perl, which every user of a machine may run; this interpreter may lie below a private home.
+_CALL_ENGINE = """
+socketpair(my $a, my $b, AF_UNIX, SOCK_STREAM, 0) or die "no pair: $!";
+socket(my $c, AF_INET, SOCK_STREAM, 0) or die "no inet: $!";
+my $made = socket(my $s, AF_UNIX, SOCK_STREAM, 0) && connect($s, sockaddr_un("{path}"));
+print $made ? "connected" : "refused: $!";
+"""
+perl = pytest.mark.skipif(not Path("/usr/bin/perl").exists(), reason="needs perl")
+
+
+@root_only
+@seccomp
+@perl
+@pytest.mark.parametrize("gid", [47_200, 0], ids=["a user in the engine's group", "root"])
+def test_an_agent_that_cannot_give_up_its_groups_keeps_workloads_from_the_engine(
+    tmp_path: Path, gid: int
+) -> None:
+    place = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    try:
+        (place / "work").mkdir()
+        (place / "work").chmod(0o777)
+        place.chmod(0o755)
+        engine = place / "engine.sock"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(engine))
+            os.chown(engine, 0, 47_200)
+            engine.chmod(0o660)
+            listener.listen()
+            script = _CALL_ENGINE.replace("{path}", str(engine))
+            words = [sys.executable, "-c", _ENGINE, str(place / "work"), str(engine), str(gid), script]
+            said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+        applied, out, err = said.stdout.split("|", 2)
+        assert (applied, out.strip(), err.strip()) == (
+            "no unix sockets",
+            "refused: Operation not permitted",
+            "",
+        )
+    finally:
+        shutil.rmtree(place)
+
+
+@root_only
+@perl
+def test_a_user_of_its_own_has_no_group_of_ours_and_may_use_unix_sockets(tmp_path: Path) -> None:
+    place = tmp_path / "work"
+    place.mkdir()
+    script = 'print socket(my $s, AF_UNIX, SOCK_STREAM, 0) ? "made in $)" : "no: $!"'
+    ended = finish(start(["/usr/bin/perl", "-MSocket", "-e", script], place, uid=UID))
+    assert ended.applied["engine"] == "own user"
+    assert ended.out.decode() == f"made in {UID}"  # and in no group beside it

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::cgroup::{self, Layout};
+use crate::engines;
 use crate::error::describe;
 use crate::landlock;
 use crate::process::Applied;
+use crate::seccomp::UnixSockets;
 use crate::spawn::{self, UNENFORCED};
 use crate::sys;
 
@@ -20,13 +22,15 @@ pub fn enforcement() -> Applied {
     } else {
         UNENFORCED
     };
-    let calls = spawn::filter().map_or(UNENFORCED, |_| "seccomp");
+    let calls = spawn::filter(UnixSockets::Allowed).map_or(UNENFORCED, |_| "seccomp");
+    let engine = spawn::engine(sys::effective_uid() == 0, engines::within_reach(&[]));
     [
         ("memory", memory.unwrap_or("rlimit")),
         ("cpu", cpu.unwrap_or(UNENFORCED)),
         ("pids", pids.unwrap_or(pids_without)),
         ("files", landlock::describe(landlock::version())),
         ("syscalls", calls),
+        ("engine", engine),
     ]
 }
 

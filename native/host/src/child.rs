@@ -116,6 +116,8 @@ pub(crate) struct Plan {
     pub(crate) limits: Vec<(libc::c_int, libc::rlim_t)>,
     /// User and group to become.
     pub(crate) user: Option<(u32, u32)>,
+    /// Give up all groups but the own one, where that can be.
+    pub(crate) drop_groups: bool,
     pub(crate) ruleset: Option<OwnedFd>,
     pub(crate) filter: Option<Vec<libc::sock_filter>>,
 }
@@ -275,6 +277,10 @@ unsafe fn run(raw: &Raw, plan: &Plan) -> ! {
         drop_bounding_set();
         if let Some((uid, gid)) = plan.user {
             become_user(raw, uid, gid);
+        } else if plan.drop_groups {
+            // Takes a privilege; without it the filter keeps the workload from the engine.
+            let [setgroups, ..] = SYS_SET_IDS;
+            libc::syscall(setgroups, 0, ptr::null::<libc::gid_t>());
         }
         drop_capabilities(raw);
         // A change of user clears this setting, so it comes after.

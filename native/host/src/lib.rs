@@ -13,6 +13,7 @@ mod agent;
 mod cgroup;
 mod child;
 mod csr;
+mod engines;
 pub mod error;
 pub mod fd;
 pub mod identity;

@@ -12,7 +12,7 @@ use crate::starter::{self, Remains};
 use crate::sys::{self, Ended, Wait};
 
 /// How each protection was put on a process, by the field names of the node's profile.
-pub type Applied = [(&'static str, &'static str); 5];
+pub type Applied = [(&'static str, &'static str); 6];
 
 /// A spawned process, leader of its own session. Only this waits for it.
 ///

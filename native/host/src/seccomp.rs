@@ -19,6 +19,8 @@ pub(crate) struct Architecture {
     audit: u32,
     /// `clone`, `clone3`, `ioctl`.
     special: [u32; 3],
+    /// `socket`, and `socketcall`, which hides what it is asked for behind a pointer.
+    sockets: [u32; 2],
     /// x86-64 has a second numbering above this bit, by which the table would be missed.
     second_numbering: Option<u32>,
 }
@@ -27,26 +29,41 @@ pub(crate) const X86_64: Architecture = Architecture {
     column: 0,
     audit: 0xc000_003e,
     special: [56, 435, 16],
+    sockets: [41, NONE],
     second_numbering: Some(0x4000_0000),
 };
 pub(crate) const AARCH64: Architecture = Architecture {
     column: 1,
     audit: 0xc000_00b7,
     special: [220, 435, 29],
+    sockets: [198, NONE],
     second_numbering: None,
 };
 pub(crate) const ARM: Architecture = Architecture {
     column: 2,
     audit: 0x4000_0028,
     special: [120, 435, 54],
+    sockets: [281, NONE],
     second_numbering: None,
 };
 pub(crate) const X86: Architecture = Architecture {
     column: 3,
     audit: 0x4000_0003,
     special: [120, 435, 54],
+    sockets: [359, 102],
     second_numbering: None,
 };
+
+/// Whether a workload may make sockets of this machine's own kind (`AF_UNIX`), over which services listen.
+///
+/// Pairs are always allowed: they are connected to nobody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UnixSockets {
+    /// As any program.
+    Allowed,
+    /// None: it keeps groups of ours that a container engine listens to, which is as good as being root.
+    Refused,
+}
 
 /// What programs of this build's machines may be; empty where no table is known.
 pub(crate) const HERE: &[Architecture] = if cfg!(any(target_arch = "x86_64", target_arch = "x86")) {
@@ -177,13 +194,16 @@ const fn unless(code: u16, k: u32, otherwise: u8) -> sock_filter {
 }
 
 /// Returns the program for these architectures; `None` when there is none to filter.
-pub(crate) fn program(architectures: &[Architecture]) -> Option<Vec<sock_filter>> {
+pub(crate) fn program(
+    architectures: &[Architecture],
+    unix: UnixSockets,
+) -> Option<Vec<sock_filter>> {
     if architectures.is_empty() {
         return None;
     }
     let mut out = vec![plain(LOAD, ARCHITECTURE)];
     for architecture in architectures {
-        let section = section(architecture);
+        let section = section(architecture, unix);
         out.push(sock_filter {
             code: JUMP_EQUAL,
             jt: 1,
@@ -197,7 +217,7 @@ pub(crate) fn program(architectures: &[Architecture]) -> Option<Vec<sock_filter>
     Some(out)
 }
 
-fn section(architecture: &Architecture) -> Vec<sock_filter> {
+fn section(architecture: &Architecture, unix: UnixSockets) -> Vec<sock_filter> {
     let [clone, clone3, ioctl] = architecture.special;
     let mut out = vec![plain(LOAD, NUMBER)];
     if let Some(first) = architecture.second_numbering {
@@ -217,6 +237,19 @@ fn section(architecture: &Architecture) -> Vec<sock_filter> {
         REFUSE,
         ALLOW,
     ]);
+    if unix == UnixSockets::Refused {
+        let [socket, socketcall] = architecture.sockets;
+        if socketcall != NONE {
+            out.extend([unless(JUMP_EQUAL, socketcall, 1), REFUSE]);
+        }
+        out.extend([
+            unless(JUMP_EQUAL, socket, 4),
+            plain(LOAD, ARGUMENT_0),
+            unless(JUMP_EQUAL, libc::AF_UNIX as u32, 1),
+            REFUSE,
+            ALLOW,
+        ]);
+    }
     let [type_in, type_linux] = TERMINAL_TYPING;
     out.extend([
         unless(JUMP_EQUAL, ioctl, 5),

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 
 use crate::cgroup::{self, Group, Layout, Limits, Resource};
 use crate::child::{Failed, Plan, Step};
+use crate::engines;
 use crate::error::{describe, HostError, Kind};
 use crate::landlock::{self, Access};
 use crate::process::{Applied, Process};
-use crate::seccomp;
+use crate::seccomp::{self, UnixSockets};
 use crate::starter::{self, Remains};
 use crate::sys;
 
@@ -53,6 +54,8 @@ pub struct Request {
     pub hidden: Vec<PathBuf>,
     /// Name of its control group, below ours; begins with `swarmlet`.
     pub cgroup: Option<PathBuf>,
+    /// Sockets of container engines at other than the usual places.
+    pub engines: Vec<PathBuf>,
 }
 
 /// Starts a process.
@@ -134,6 +137,7 @@ fn attempt(request: &Request, group: Option<Group>) -> Result<Process, Attempt> 
         },
         limits: protection.limits,
         user: user(request),
+        drop_groups: protection.exposed,
         ruleset: protection.ruleset,
         filter: protection.filter,
     };
@@ -181,6 +185,8 @@ struct Protection {
     limits: Vec<(libc::c_int, libc::rlim_t)>,
     ruleset: Option<OwnedFd>,
     filter: Option<Vec<libc::sock_filter>>,
+    /// Whether our groups, where it keeps them, open a container engine to it.
+    exposed: bool,
     applied: Applied,
 }
 
@@ -224,20 +230,36 @@ impl Protection {
         let files = ruleset
             .as_ref()
             .map_or(UNENFORCED, |_| landlock::describe(landlock::version()));
-        let filter = filter();
+        let exposed = !own_user(request) && engines::within_reach(&request.engines);
+        let filter = filter(if exposed {
+            UnixSockets::Refused
+        } else {
+            UnixSockets::Allowed
+        });
         let calls = filter.as_ref().map_or(UNENFORCED, |_| "seccomp");
         Ok(Self {
             limits,
             ruleset,
             filter,
+            exposed,
             applied: [
                 ("memory", memory),
                 ("cpu", cpu),
                 ("pids", pids),
                 ("files", files),
                 ("syscalls", calls),
+                ("engine", engine(own_user(request), exposed)),
             ],
         })
+    }
+}
+
+/// What keeps a workload from a container engine of this machine.
+pub(crate) fn engine(own_user: bool, exposed: bool) -> &'static str {
+    match (own_user, exposed) {
+        (true, _) => "own user",
+        (false, false) => "out of reach",
+        (false, true) => filter(UnixSockets::Refused).map_or(UNENFORCED, |_| "no unix sockets"),
     }
 }
 
@@ -271,8 +293,8 @@ fn ruleset(request: &Request) -> Result<Option<OwnedFd>, HostError> {
 }
 
 /// The system call filter, where there is one for this machine and a kernel to take it.
-pub(crate) fn filter() -> Option<Vec<libc::sock_filter>> {
-    seccomp::program(seccomp::HERE).filter(|_| sys::takes_filters())
+pub(crate) fn filter(unix: UnixSockets) -> Option<Vec<libc::sock_filter>> {
+    seccomp::program(seccomp::HERE, unix).filter(|_| sys::takes_filters())
 }
 
 /// Opens the working directory and gives it to the user it is for.

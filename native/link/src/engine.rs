@@ -339,6 +339,16 @@ impl Engine {
         }
     }
 
+    /// Refuses these serials no more, as when their certificates ended long ago; returns how many were refused.
+    pub fn forgive(&self, serials: &[Vec<u8>]) -> usize {
+        let mut deny = self
+            .shared
+            .deny
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        serials.iter().filter(|serial| deny.remove(serial)).count()
+    }
+
     /// Wakes the thread and returns how often it has gone round. A number that is the same at the next call,
     /// a while later, says that the thread hangs or is gone: an idle one goes round because of this call.
     pub fn rounds(&self) -> u64 {

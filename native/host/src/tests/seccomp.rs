@@ -2,7 +2,7 @@
 
 use libc::sock_filter;
 
-use crate::seccomp::{program, Architecture, AARCH64, ARM, DENIED, HERE, X86, X86_64};
+use crate::seccomp::{program, Architecture, UnixSockets, AARCH64, ARM, DENIED, HERE, X86, X86_64};
 
 const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
 const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
@@ -62,15 +62,21 @@ type Machine = (Vec<sock_filter>, Vec<(Architecture, u32)>);
 
 fn both() -> [Machine; 2] {
     [
-        (program(&[X86_64, X86]).unwrap(), vec![AUDIT[0], AUDIT[3]]),
-        (program(&[AARCH64, ARM]).unwrap(), vec![AUDIT[1], AUDIT[2]]),
+        (
+            program(&[X86_64, X86], UnixSockets::Allowed).unwrap(),
+            vec![AUDIT[0], AUDIT[3]],
+        ),
+        (
+            program(&[AARCH64, ARM], UnixSockets::Allowed).unwrap(),
+            vec![AUDIT[1], AUDIT[2]],
+        ),
     ]
 }
 
 #[test]
 fn exactly_the_listed_calls_are_refused_on_every_machine() {
     for (column, (architecture, audit)) in AUDIT.into_iter().enumerate() {
-        let program = program(&[architecture]).unwrap();
+        let program = program(&[architecture], UnixSockets::Allowed).unwrap();
         let [clone, clone3, ioctl] = match column {
             0 => [56, 435, 16],
             1 => [220, 435, 29],
@@ -97,7 +103,7 @@ fn exactly_the_listed_calls_are_refused_on_every_machine() {
 fn both_instruction_sets_of_a_machine_are_filtered_and_no_third() {
     for (program, sets) in both() {
         for (architecture, audit) in &sets {
-            let alone = crate::seccomp::program(&[*architecture]).unwrap();
+            let alone = crate::seccomp::program(&[*architecture], UnixSockets::Allowed).unwrap();
             for number in 0..600 {
                 assert_eq!(
                     run(&program, number, *audit, [0, 0]),
@@ -158,7 +164,7 @@ fn typing_into_a_terminal_is_refused_and_other_requests_are_not() {
 
 #[test]
 fn the_second_numbering_of_x86_64_is_no_way_around() {
-    let program = program(&[X86_64, X86]).unwrap();
+    let program = program(&[X86_64, X86], UnixSockets::Allowed).unwrap();
     for (_, numbers) in DENIED {
         assert_eq!(
             run(&program, 0x4000_0000 | numbers[0], AUDIT[0].1, [0, 0]),
@@ -172,7 +178,7 @@ fn every_program_fits_in_the_kernel() {
     for (program, _) in both() {
         assert!(program.len() < 4096, "{} instructions", program.len());
     }
-    assert!(program(&[]).is_none());
+    assert!(program(&[], UnixSockets::Allowed).is_none());
 }
 
 /// The table is written by hand for four machines; the C library knows the numbers of the one this runs on.
@@ -229,4 +235,27 @@ fn the_table_agrees_with_the_c_library() {
         let (_, numbers) = DENIED.iter().find(|(listed, _)| *listed == name).unwrap();
         assert_eq!(libc::c_long::from(numbers[column]), number, "{name}");
     }
+}
+
+/// `socket` of each machine, and what 32-bit x86 may use instead.
+#[test]
+fn sockets_of_this_machine_are_refused_where_an_engine_would_answer_and_others_are_not() {
+    let machines = [
+        (X86_64, 41, 0),
+        (AARCH64, 198, 1),
+        (ARM, 281, 2),
+        (X86, 359, 3),
+    ];
+    for (architecture, socket, column) in machines {
+        let audit = AUDIT[column].1;
+        let open = program(&[architecture], UnixSockets::Allowed).unwrap();
+        let closed = program(&[architecture], UnixSockets::Refused).unwrap();
+        let (unix, inet) = (libc::AF_UNIX as u64, libc::AF_INET6 as u64);
+        assert_eq!(run(&open, socket, audit, [unix, 1]), ALLOW);
+        assert_eq!(run(&closed, socket, audit, [unix, 1]), REFUSE);
+        assert_eq!(run(&closed, socket, audit, [1 << 32 | unix, 1]), REFUSE);
+        assert_eq!(run(&closed, socket, audit, [inet, 1]), ALLOW);
+    }
+    let closed = program(&[X86], UnixSockets::Refused).unwrap();
+    assert_eq!(run(&closed, 102, AUDIT[3].1, [1, 0]), REFUSE);
 }
