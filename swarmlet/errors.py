@@ -347,6 +347,12 @@ CATALOGUE: dict[str, Entry] = {
         "running workloads were left alone; the damaged files were kept beside the new ones",
         "no action is needed when the coordinator can be reached: it sends the assignments again",
     ),
+    "SWL-310": Entry(
+        "identity-not-removed", StateError, Exit.FAILED,
+        "{told}, but what makes this device a member could not be removed from {path}: {detail}",
+        "the identity is still there, and its work has ended",
+        "make {path} writable, then run  swarmlet leave  again",
+    ),
     # ---- 4xx usage and configuration
     "SWL-400": Entry(
         "usage", UsageError, Exit.USAGE,

@@ -15,7 +15,7 @@ import msgspec
 from swarmlet.agent import control, datadir
 from swarmlet.agent.control import Command
 from swarmlet.agent.events import Outcome
-from swarmlet.agent.lifecycle import LEAVE_S
+from swarmlet.agent.lifecycle import LEAVE_S, forget
 from swarmlet.agent.making import look, supervisor
 from swarmlet.agent.member import Member, Ties
 from swarmlet.agent.node import Node, Roads
@@ -51,7 +51,7 @@ async def leave(config: Config, *, force: bool = False) -> LeaveView:
 
     Raises:
         SwarmletError: ``SWL-209`` the cluster could not be told and nothing was removed; ``SWL-307`` this
-            device is no member; ``SWL-300`` the identity is damaged.
+            device is no member; ``SWL-300`` the identity is damaged; ``SWL-310`` the disk does not let it go.
     """
     try:
         answer = await control.ask(config.data_dir, Command("leave", force=force), AGENT_S)
@@ -100,7 +100,7 @@ class _Leaving:
         detail = trouble.what if trouble is not None else "it did not confirm in time"
         if not told and not force:
             raise error("SWL-209", detail=detail, name=name)
-        await self._remove()
+        await self._remove(told=told)
         return LeaveView(left=True, node=name, told=told, detail="" if told else detail)
 
     async def _tell(self) -> bool:
@@ -124,7 +124,7 @@ class _Leaving:
         finally:
             await link.stop()
 
-    async def _remove(self) -> None:
+    async def _remove(self, *, told: bool) -> None:
         """End what outlived the last agent (containers do), then remove the identity, last of all."""
         if self._workloads is not None:
             await self._workloads.start()
@@ -132,4 +132,4 @@ class _Leaving:
                 await self._workloads.stop_all("the node left the cluster")
             finally:
                 await self._workloads.close()
-        await asyncio.to_thread(self._vault.wipe)
+        await forget(self._vault, told=told)

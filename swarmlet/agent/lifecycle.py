@@ -23,7 +23,7 @@ from swarmlet.agent.notify import Notifier, Watchdog
 from swarmlet.agent.ports import Workloads
 from swarmlet.agent.pulse import Pulse
 from swarmlet.agent.status import Standing
-from swarmlet.errors import error
+from swarmlet.errors import SwarmletError, error
 from swarmlet.identity.store import Vault
 from swarmlet.report.http import LocalServer
 
@@ -157,16 +157,21 @@ class Life:
             _log.warning("this node was removed from the cluster; its workloads are stopped")
             await crew.workloads.stop_all("the node was removed from the cluster")
         elif outcome is Outcome.LEFT:
-            await self._forget("the node left the cluster")
+            try:
+                await self._forget("the node left the cluster", told=True)
+            except SwarmletError as failure:
+                self._left.set_exception(failure)
+                self._left.exception()  # nobody may be waiting for it
+                raise
         await crew.workloads.close()
         if not self._left.done():
             self._left.set_result(True)
         return outcome
 
-    async def _forget(self, reason: str) -> None:
+    async def _forget(self, reason: str, *, told: bool) -> None:
         """End all work and remove what makes this device a member."""
         await self._crew.workloads.stop_all(reason)
-        await asyncio.to_thread(self._crew.vault.wipe)
+        await forget(self._crew.vault, told=told)
 
     async def _settle(self) -> None:
         if self._control is not None:
@@ -210,6 +215,20 @@ class Life:
         detail = trouble.what if trouble is not None else "it did not confirm in time"
         if not force:
             raise error("SWL-209", detail=detail, name=name)
-        await self._forget("the node leaves without the cluster's word")
+        await self._forget("the node leaves without the cluster's word", told=False)
         crew.signals.stopped.set()
         return {"left": True, "node": name, "told": False, "detail": detail}
+
+
+async def forget(vault: Vault, *, told: bool) -> None:
+    """Remove the identity, the last step of a leave.
+
+    Raises:
+        SwarmletError: ``SWL-310``; the disk does not let it go, and what was done before stays done.
+    """
+    try:
+        await asyncio.to_thread(vault.wipe)
+    except SwarmletError as failure:
+        done = "the cluster was told that this node leaves" if told else "the cluster was not told"
+        path, detail = failure.fields.get("path", "?"), failure.fields.get("detail", failure.what)
+        raise error("SWL-310", told=done, path=path, detail=detail) from failure

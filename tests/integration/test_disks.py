@@ -136,7 +136,9 @@ def test_a_full_or_read_only_disk_is_told_before_the_token_is_spent_and_a_member
         remount(disk, "ro")
         comes_back(cluster, disk)
         # Leaving must remove what is on the disk: that cannot be, and is said; once it can, it is done.
-        refused(cluster.swarmlet("leave", "--data-dir", str(disk)), "SWL-301", 1)
+        said = refused(cluster.swarmlet("leave", "--data-dir", str(disk)), "SWL-310", 1)
+        assert "the cluster was told that this node leaves" in said
+        assert "read-only file system" in said
         remount(disk, "rw")
         assert cluster.swarmlet("leave", "--data-dir", str(disk)).returncode == 0
         assert not list((disk / "identity").iterdir())

@@ -17,7 +17,7 @@ from swarmlet.agent.app import Options, health, join_once, run_agent, status
 from swarmlet.agent.leaving import leave
 from swarmlet.agent.node import source_of
 from swarmlet.config.keys import Config
-from swarmlet.errors import SwarmletError
+from swarmlet.errors import SwarmletError, error
 from swarmlet.identity.store import Vault
 from swarmlet.link import messages as m
 from swarmlet.workloads.supervisor import Supervisor
@@ -423,6 +423,33 @@ def test_leaving_without_an_agent_tells_the_cluster_itself(tmp_path):
     assert (done.left, done.told) == (True, True)
     assert kept is None
     assert hellos == []
+
+
+@pytest.mark.parametrize("runs", [False, True], ids=["alone", "through the agent"])
+def test_a_leave_whose_identity_stays_on_a_read_only_disk_tells_what_changed(tmp_path, monkeypatch, runs):
+    def stuck(self):
+        raise error("SWL-301", path="/data/identity", detail="read-only file system")
+
+    async def work(coordinator):
+        config = make_config(tmp_path)
+        await join_once(config, lambda: coordinator.token(tmp_path))
+        agent = Run(config, None) if runs else None
+        if agent is not None:
+            await view(config, lambda one: one.connected)
+        monkeypatch.setattr(Vault, "wipe", stuck)
+        with pytest.raises(SwarmletError, match="SWL-310") as told:
+            await leave(config)
+        if agent is not None:
+            async with asyncio.timeout(20):
+                with pytest.raises(SwarmletError, match="SWL-310"):
+                    await agent.task
+        return told.value, coordinator.heard(m.Leave)
+
+    told, leaves = scenario(work)
+    assert len(leaves) == 1
+    assert "the cluster was told that this node leaves" in told.what
+    assert "read-only file system" in told.what
+    assert "swarmlet leave" in told.next
 
 
 @pytest.mark.parametrize("force", [False, True])
