@@ -118,7 +118,8 @@ WantedBy=multi-user.target
 
 COMPOSE: Final = f"""\
 # One device as a member of a StratoSwarm cluster. The token is in a file that only root can read:
-#   stratoswarm cluster create-join-token -q | ssh DEVICE "sudo sh -c 'umask 077; cat > {TOKEN_FILE}'"
+#   stratoswarm cluster create-join-token -q |
+#     ssh DEVICE "sudo sh -c 'umask 077; mkdir -p /etc/swarmlet; cat >{TOKEN_FILE}'"
 # It is read while the device has no identity in /opt/swarmlet; leave the file where it is afterwards.
 services:
   swarmlet:
