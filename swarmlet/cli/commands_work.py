@@ -225,6 +225,9 @@ def inspect(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
         render.table(*tables.assignments(item, _now_ms()))
     for decision in item.placement:
         _show_placement(decision, render)
+    if item.placement_note:
+        render.out("")
+        render.out(item.placement_note)
     return Exit.DONE
 
 

@@ -26,7 +26,7 @@ _NUMBERS: Final = struct.Struct(">QqBII")
 GENESIS: Final = bytes(32)
 
 #: Kinds that are in the log only, unless the command itself asks to be seen (a clamped update).
-FREQUENT: Final = frozenset({"node-transition", "report-observed", "update-node"})
+FREQUENT: Final = frozenset({"node-transition", "report-observed", "update-node", "prune"})
 
 
 class Head(msgspec.Struct, frozen=True):

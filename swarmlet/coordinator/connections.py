@@ -76,6 +76,10 @@ class Wire(Protocol):
         """Refuse certificates from now on and cut their connections."""
         ...
 
+    def forgive(self, serials: Sequence[bytes]) -> int:
+        """Refuse certificates no more that expired long ago."""
+        ...
+
 
 class Peer:
     """One connection."""

@@ -109,6 +109,10 @@ class Ledger:
             self._picture.put_assignment(record)
         for node_uid, generation in result.generations.items():
             self._picture.put_generation(node_uid, generation)
+        for assignment_id in result.gone_assignments:
+            self._picture.drop_assignment(assignment_id)
+        for workload_id in result.gone_workloads:
+            self._picture.drop_workload(workload_id)
 
     async def _read(self, result: Result) -> Touched:
         """Read the rows of a result that is on disk.

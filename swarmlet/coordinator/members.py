@@ -302,6 +302,8 @@ class Members:
         return [uid for uid, row in known if row is not None and plain_serial(row.serial) in denied]
 
     def _changed(self, _command: AnyCommand, result: Result) -> None:
+        if result.forgiven:
+            self._wire.forgive([bytes.fromhex(serial) for serial in result.forgiven])
         for node_uid in {*result.generations, *result.nodes}:
             peer = self._voices.get(node_uid)
             # A node's row alone matters to one that is still owed its first snapshot.

@@ -115,6 +115,20 @@ class Picture:
         while len(ended) > _ENDED_MOST:
             del ended[next(iter(ended))]
 
+    def drop_assignment(self, assignment_id: str) -> None:
+        """Forget an assignment that ended."""
+        record = self.assignments.pop(assignment_id, None)
+        if record is not None:
+            self._of_workload.get(record.workload_id, {}).pop(assignment_id, None)
+            self._ended_on.get(record.node_uid, {}).pop(assignment_id, None)
+
+    def drop_workload(self, workload_id: str) -> None:
+        """Forget a workload that is over; its assignments go first."""
+        self.workloads.pop(workload_id, None)
+        self._of_workload.pop(workload_id, None)
+        self._waiting.discard(workload_id)
+        self._attention.discard(workload_id)
+
     def put_generation(self, node_uid: str, generation: int) -> None:
         """Take the generation of what a node is asked to run; an older one changes nothing."""
         self.generations[node_uid] = max(generation, self.generations.get(node_uid, 0))

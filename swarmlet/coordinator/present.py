@@ -109,6 +109,13 @@ def _temperature(reading: Reading | None) -> float | None:
     return reading.temperature_centi / 100
 
 
+#: Decisions are explained from memory: they can be taken anew, and nothing depends on them.
+_NOT_KEPT = (
+    "why it was placed there is not known any more: the scores of decisions are kept in memory, since the"
+    " coordinator's last start and for the newest 1000 workloads"
+)
+
+
 def workload_view(
     picture: Picture, workload: WorkloadRecord, placement: tuple[PlacementView, ...]
 ) -> WorkloadView:
@@ -132,6 +139,7 @@ def workload_view(
         spec=workload.spec,
         assignments=tuple(_assignment_view(record, picture.nodes) for record in current + past),
         placement=placement,
+        placement_note=_NOT_KEPT if records and not placement else "",
     )
 
 

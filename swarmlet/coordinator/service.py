@@ -25,6 +25,7 @@ from swarmlet.coordinator.ca import Authority
 from swarmlet.coordinator.connections import Connections, node_bytes, node_text
 from swarmlet.coordinator.door import Books as DoorBooks
 from swarmlet.coordinator.door import Door
+from swarmlet.coordinator.housekeeping import Housekeeping
 from swarmlet.coordinator.keys import Keys
 from swarmlet.coordinator.leaf import Leaf
 from swarmlet.coordinator.leases import Leases
@@ -49,10 +50,6 @@ from swarmlet.link.engine import Link
 from swarmlet.link.messages import Settings
 from swarmlet.model import places
 from swarmlet.model.views import ClusterView
-
-#: How long the payloads of frequent records are kept, and how often the older ones are dropped.
-LOG_KEPT_MS = 7 * 86_400_000
-PRUNE_EVERY_S = 86_400
 
 logger = logging.getLogger(__name__)
 
@@ -181,6 +178,7 @@ class Coordinator:
         self._leases = Leases(registry, picture, ledger, clock, tasks)
         readings = Readings(picture, self._members, clock)
         self._planning = Planning(picture, ledger, registry, clock, readings)
+        self._housekeeping = Housekeeping(store, ledger, picture, clock)
         ledger.on_changed(self._on_change)
         self._mint = Minter(
             MinterBooks(ledger.apply, store.token),
@@ -204,7 +202,7 @@ class Coordinator:
             self._notes += [*self._listening.notes, *notes]
             loops.append(self._tasks.create_task(self._planning.run()))
             loops.append(self._tasks.create_task(self._leaf.keep(self._use_tls, self._use_authority)))
-            loops.append(self._tasks.create_task(self._prune_daily()))
+            loops.append(self._tasks.create_task(self._housekeeping.run()))
             self._planning.wake()
             async with served(self._services(), path):
                 self._say_ready()
@@ -233,18 +231,6 @@ class Coordinator:
             told.cancel()
         if self._failure is not None:
             raise error("SWL-799", detail=f"the network engine ended: {self._failure}")
-
-    async def _prune_daily(self) -> None:
-        """Keep the command log from growing for ever: frequent records lose their payload after a week."""
-        while True:
-            try:
-                dropped = await self._store.prune(self._clock.wall_ms() - LOG_KEPT_MS)
-            except SwarmletError as failure:
-                logger.warning("the command log was not pruned", extra={"code": failure.code})
-            else:
-                if dropped:
-                    logger.info("the command log was pruned", extra={"records": dropped})
-            await asyncio.sleep(PRUNE_EVERY_S)
 
     async def _prepare(self) -> None:
         """Bring back what only memory knew: refused certificates, expected nodes, ceilings of tokens."""

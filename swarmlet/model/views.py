@@ -243,7 +243,7 @@ class WorkloadView(View, frozen=True, kw_only=True):
 
     ``exit_code`` is set once it finished: 0, or the code of the first replica that failed. ``assignments``
     holds current ones first, then older epochs. ``placement`` is the last decision about each replica, for
-    those decided since this coordinator started.
+    those decided since this coordinator started; ``placement_note`` says so where that is none of them.
     """
 
     workload_id: str
@@ -259,6 +259,7 @@ class WorkloadView(View, frozen=True, kw_only=True):
     spec: WorkloadSpec
     assignments: tuple[AssignmentView, ...] = ()
     placement: tuple[PlacementView, ...] = ()
+    placement_note: str = ""
 
 
 class WorkloadList(View, frozen=True, kw_only=True):

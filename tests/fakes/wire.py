@@ -52,3 +52,7 @@ class Wire:
         self.denied += serials
         self.log.append(("deny", list(serials)))
         return 0
+
+    def forgive(self, serials) -> int:
+        self.denied = [serial for serial in self.denied if serial not in serials]
+        return len(serials)

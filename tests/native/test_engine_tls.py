@@ -194,6 +194,15 @@ def test_a_denied_serial_is_refused_in_the_handshake_and_a_live_one_is_cut(autho
         assert both.server.engine.deny([cut.serial]) == 0
 
 
+def test_a_serial_that_is_forgiven_is_refused_no_more(authority: Authority) -> None:
+    leaf = authority.node()
+    with pair(authority) as both:
+        both.server.engine.deny([leaf.serial])
+        assert both.client.closed(conn=both.dial(leaf)).reason == "certificate-refused"
+        assert both.server.engine.forgive([b"\0" + leaf.serial, b"\1"]) == 1
+        both.open(leaf)
+
+
 def test_a_chain_of_twenty_certificates_is_refused_by_both_ends(authority: Authority) -> None:
     """C9."""
     bomb = authority.leaf(f"swarmlet://{authority.cluster_id}/coordinator", usages=[SERVER], depth=17)

@@ -53,6 +53,9 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
         assignments: Ids of assignments whose rows changed.
         generations: New desired generation of each node whose desired set changed; tell those nodes.
         denied: Serials (hex) that are refused from now on; give them to the engine at once (C7).
+        forgiven: Serials (hex) that need no refusing any more: their certificates expired long ago.
+        gone_workloads: Ids of workloads whose rows are gone.
+        gone_assignments: Ids of assignments whose rows are gone.
         taken: For ``ReportObserved``: ``(assignment_id, epoch, sequence)`` of every observation that needs no
             sending again: those taken now, those taken before, and those that nobody will ever want.
         admission: For ``AdmitNode``.
@@ -67,6 +70,9 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     assignments: tuple[str, ...] = ()
     generations: dict[str, int] = msgspec.field(default_factory=dict)
     denied: tuple[str, ...] = ()
+    forgiven: tuple[str, ...] = ()
+    gone_workloads: tuple[str, ...] = ()
+    gone_assignments: tuple[str, ...] = ()
     taken: tuple[tuple[str, int, int], ...] = ()
     admission: Admission | None = None
     chain: tuple[bytes, ...] = ()

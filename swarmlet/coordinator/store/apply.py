@@ -25,6 +25,7 @@ from swarmlet.coordinator.store import (
     apply_admission,
     apply_cluster,
     apply_nodes,
+    apply_prune,
     apply_work,
     commands,
     laws,
@@ -55,6 +56,7 @@ _HANDLERS: Final[dict[type[Command], Callable[[sqlite3.Connection, Any, Effects]
     commands.StopWorkload: apply_work.stop_workload,
     commands.PlanAssignments: apply_work.plan_assignments,
     commands.ReportObserved: apply_work.report_observed,
+    commands.Prune: apply_prune.prune,
 }
 
 #: Fields that differ between two tries of one request: its key, the time, what the coordinator chose.

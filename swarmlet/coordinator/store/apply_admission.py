@@ -13,7 +13,7 @@ import msgspec
 
 from swarmlet.coordinator.store import laws, names, queries, rows
 from swarmlet.coordinator.store.api import Admission
-from swarmlet.coordinator.store.apply_removal import deny, remove
+from swarmlet.coordinator.store.apply_removal import deny, forgive, remove
 from swarmlet.coordinator.store.commands import AdmitNode, ConfirmCertificate, RenewCertificate
 from swarmlet.coordinator.store.effects import Effects
 from swarmlet.errors import error
@@ -182,5 +182,5 @@ def confirm_certificate(db: sqlite3.Connection, command: ConfirmCertificate, eff
         """,
         (command.serial, command.node_uid),
     )
-    db.execute("DELETE FROM denied WHERE until_ms < ?", (command.at_ms,))
+    forgive(db, effects, command.at_ms)
     effects.node(command.node_uid)

@@ -73,6 +73,14 @@ def deny(db: sqlite3.Connection, serial: str, until_ms: int, effects: Effects) -
     effects.deny(serial)
 
 
+def forgive(db: sqlite3.Connection, effects: Effects, at_ms: int) -> None:
+    """Refuse no more by name what expired so long ago that nobody could show it any more."""
+    over = db.execute("SELECT serial FROM denied WHERE until_ms < ? ORDER BY serial", (at_ms,)).fetchall()
+    for (serial,) in over:
+        effects.forgive(serial)
+    db.execute("DELETE FROM denied WHERE until_ms < ?", (at_ms,))
+
+
 def _end_assignments(
     db: sqlite3.Connection, effects: Effects, node_uid: str, at_ms: int, reason: str
 ) -> None:

@@ -31,7 +31,7 @@ def submit_workload(db: sqlite3.Connection, command: SubmitWorkload, effects: Ef
     """Take a workload, unless one of that name is still wanted."""
     name = command.spec.name
     same = db.execute("SELECT workload_id, spec FROM workload WHERE name = ? AND stopping = 0", (name,))
-    if any(not _is_over(db, workload_id, spec) for workload_id, spec in same.fetchall()):
+    if any(not is_over(db, workload_id, spec) for workload_id, spec in same.fetchall()):
         raise error("SWL-505", name=name)
     db.execute(
         "INSERT INTO workload (workload_id, name, spec, created_ms, created_by) VALUES (?, ?, ?, ?, ?)",
@@ -40,7 +40,7 @@ def submit_workload(db: sqlite3.Connection, command: SubmitWorkload, effects: Ef
     effects.workload(command.workload_id)
 
 
-def _is_over(db: sqlite3.Connection, workload_id: str, spec: str) -> bool:
+def is_over(db: sqlite3.Connection, workload_id: str, spec: str) -> bool:
     """Say whether every replica's newest assignment came to an end of its own."""
     over = db.execute(
         """

@@ -205,6 +205,16 @@ class ReportObserved(Command, frozen=True, kw_only=True, tag="report-observed"):
     observations: tuple[Observation, ...]
 
 
+class Prune(Command, frozen=True, kw_only=True, tag="prune"):
+    """Forget finished workloads with all their assignments, and ended assignments that are not the newest.
+
+    With them go refusals and remembered answers whose time is over at ``at_ms``. What has not ended stays.
+    """
+
+    workloads: tuple[str, ...] = ()
+    assignments: tuple[str, ...] = ()
+
+
 AnyCommand = (
     InitCluster
     | RenewIntermediate
@@ -224,6 +234,7 @@ AnyCommand = (
     | StopWorkload
     | PlanAssignments
     | ReportObserved
+    | Prune
 )
 
 #: What is recorded even on a full disk, from the reserve (N9): whom the cluster refuses, which nodes are

@@ -17,6 +17,9 @@ class Effects:
         self._assignments: dict[str, None] = {}
         self._desired: dict[str, None] = {}
         self._denied: dict[str, None] = {}
+        self._forgiven: dict[str, None] = {}
+        self._gone_workloads: dict[str, None] = {}
+        self._gone_assignments: dict[str, None] = {}
         self._changed = False
         self.taken: tuple[tuple[str, int, int], ...] = ()
         self.admission: Admission | None = None
@@ -64,6 +67,22 @@ class Effects:
         self._changed = True
         self._denied[serial] = None
 
+    def forgive(self, serial: str) -> None:
+        """A certificate that expired long ago is not refused by name any more."""
+        self._changed = True
+        self._forgiven[serial] = None
+
+    def drop_workload(self, workload_id: str, assignments: Iterable[str]) -> None:
+        """A workload's row is gone, and those of all its assignments."""
+        self._changed = True
+        self._gone_workloads[workload_id] = None
+        self._gone_assignments.update(dict.fromkeys(assignments))
+
+    def drop_assignment(self, assignment_id: str) -> None:
+        """An assignment's row is gone."""
+        self._changed = True
+        self._gone_assignments[assignment_id] = None
+
     def result(self, seq: int, generations: dict[str, int]) -> Result:
         """Return the result of the command, which is record ``seq`` of the log."""
         return Result(
@@ -75,6 +94,9 @@ class Effects:
             assignments=tuple(self._assignments),
             generations=generations,
             denied=tuple(self._denied),
+            forgiven=tuple(self._forgiven),
+            gone_workloads=tuple(self._gone_workloads),
+            gone_assignments=tuple(self._gone_assignments),
             taken=self.taken,
             admission=self.admission,
             chain=self.chain,

@@ -91,7 +91,7 @@ async def test_a_device_joins_greets_and_is_ready(tmp_path: Path) -> None:
         admitted = await device.join(await one.admin.token(allow=["docker"]), capabilities=("docker", "gpu"))
         assert admitted.settings.endpoints == tuple(one.overview["endpoints"])
         assert f"SHA256:{admitted.settings.ca_pins[0].hex()}" == one.overview["fingerprint"]
-        one.link.engine.set_reading((0, 2, 250, 4150, 1_000, 2_000, 3, 4, 5, 0))
+        one.link.engine.set_reading((0, 2, 250, 4150, 1_000, 2_000, 3, 4, 5))
         await device.greet(limits={"cpu_cores": 2.0})
         await one.admin.until("/v1/nodes/pi", lambda node: node["heartbeat_age_ms"] is not None)
         shown = await one.admin.until("/v1/nodes/pi", lambda node: node["state"] == "ready")

@@ -95,7 +95,7 @@ def test_what_breaks_conservation_is_named() -> None:
 
 
 def test_a_node_is_shown_with_its_reading_and_without_one() -> None:
-    seen = node_view(node(), [assignment()], (2000, Reading(0, 1, 120, 4550, 300, 8000, 5, 6, 7, 1)))
+    seen = node_view(node(), [assignment()], (2000, Reading(0, 1, 120, 4550, 300, 8000, 5, 6, 7)))
     assert (seen.health, seen.cpu_permille, seen.temperature_c) == ("ok", 120, 45.5)
     assert (seen.memory_used, seen.memory_total, seen.workloads) == (300, 8000, 1)
     unseen = node_view(node(state=NodeState.DOWN), [], None)
