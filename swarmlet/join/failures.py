@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from swarmlet.errors import CATALOGUE
@@ -13,16 +15,25 @@ from swarmlet.link.messages import PROTOCOL_VERSION, Refused
 class Failure(msgspec.Struct, frozen=True):
     """One attempt that failed.
 
-    ``rank`` orders failures by how much they tell (higher is more), ``slow`` says that the same address may
-    work with more patience, ``short`` is for the line that goes on to the next address.
+    ``rank`` orders failures by how much they tell (higher is more), ``short`` is for the line that goes on to
+    the next address. ``rounds`` is how often the address is worth trying while no request has left:
+    :data:`PATIENT` is as long as the join has patience.
     """
 
     code: str
     fields: dict[str, str]
     rank: int
     short: str
-    slow: bool = False
+    rounds: float = 1
 
+
+#: A coordinator cuts connections that have not proven themselves once there are many from one address (D1):
+#: whoever is cut may be in a crowd behind one router, and its turn comes.
+PATIENT = math.inf
+_CROWDED = frozenset({"reset", "closed"})
+#: A dead address says nothing at all; it must not cost a minute. One that takes connections and says nothing
+#: may be a coordinator under a rush, whose kernel keeps those that it has no room for yet.
+_ROUNDS = {"timed-out": 2, "silent": 3, **dict.fromkeys(_CROWDED, PATIENT)}
 
 #: Reasons that tell nothing beyond "cannot be reached": sentence and rank.
 _UNREACHED: dict[str, tuple[str, int]] = {
@@ -63,10 +74,9 @@ def failure_of(event: Closed, address: str, *, asked: bool) -> Failure:
         if asked and rank >= 3:
             sentence += ", after the request was sent; the token may have been used"
         fields = {"address": address, "detail": sentence}
-        return Failure("SWL-200", fields, rank, sentence, slow=rank >= 3)
+        return Failure("SWL-200", fields, rank, sentence, _ROUNDS.get(event.reason, 1))
     fields = {"address": address, "detail": detail or event.reason}
-    # Connections that a busy coordinator has no room for yet wait in its kernel, and it says nothing so long.
-    return Failure("SWL-201", fields, 6, detail or event.reason, slow=event.reason == "silent")
+    return Failure("SWL-201", fields, 6, detail or event.reason, _ROUNDS.get(event.reason, 1))
 
 
 def _distrusted(reason: str, address: str, detail: str) -> Failure | None:

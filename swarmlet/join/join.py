@@ -7,6 +7,7 @@ checked inside the handshake (T3).
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
@@ -94,7 +95,7 @@ class _Joining:
     def __init__(
         self, plan: Plan, application: Application, world: World, clock: Clock, steps: Steps
     ) -> None:
-        self._machine = JoinMachine(plan)
+        self._machine = JoinMachine(plan, random.Random())  # noqa: S311 - spreads knocks
         self._application = application
         self._world = world
         self._clock = clock

@@ -11,8 +11,9 @@ The law:
    was checked, T3) with a 32-byte exporter and gave its challenge; ``Finish`` only after ``Saved``.
 4. An address that cannot be used gives way to the next; a refusal by the cluster itself is final. When none
    is left the most telling failure is reported, not the last.
-5. Once a request has left, the token may be spent, so silence is no longer a reason to give up early: the
-   same request (same key, T5) goes out again for ``patience_s``.
+5. While nothing was sent, an address is tried again as often as its failure is worth (``failures.py``), and
+   for at most ``patience_s``. Once a request has left, the token may be spent, so silence is no longer a
+   reason to give up early: the same request (same key, T5) goes out again for ``patience_s`` from then.
 6. Expiry is judged by the coordinator alone (T6): here it only makes a hint.
 
 It must not import asyncio, read a clock or touch a file: ``now`` is an argument, in seconds of any monotonic
@@ -22,6 +23,7 @@ clock.
 from __future__ import annotations
 
 import enum
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -135,12 +137,11 @@ class Plan(msgspec.Struct, frozen=True):
         pins: The token's CA pins.
         expires_s: The token's expiry, Unix seconds: only for the text of a refusal.
         data_dir: Where the identity goes: only for the text of step 4.
-        connect_s: Patience with one connection in the first round and in later ones. Short first, so that a
-            dead address costs little; long then, for slow links and busy coordinators.
+        connect_s: Patience with one connection in the first round, the second and later ones. Short first, so
+            that a dead address costs little; long then, for slow links and busy coordinators.
         reply_s: Patience with a challenge or an answer. Above the coordinator's handshake limit of 5 s.
-        rounds: How often an address that only timed out is tried while nothing was sent yet.
-        patience_s: How long after the first request to go on asking (T5: below the ten minutes for which
-            the coordinator gives the same answer).
+        patience_s: How long to knock, and how long after the first request to go on asking (T5: below the ten
+            minutes for which the coordinator gives the same answer).
     """
 
     names: tuple[str, ...]
@@ -149,9 +150,8 @@ class Plan(msgspec.Struct, frozen=True):
     pins: tuple[bytes, ...]
     expires_s: int
     data_dir: str
-    connect_s: tuple[float, float] = (2.5, 10.0)
+    connect_s: tuple[float, ...] = (2.5, 10.0, 30.0)
     reply_s: float = 15.0
-    rounds: int = 2
     patience_s: float = 60.0
 
 
@@ -168,22 +168,33 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class JoinMachine:
-    """One join. Feed events with :meth:`handle`; do the actions it returns, in order."""
+    """One join. Feed events with :meth:`handle`; do the actions it returns, in order.
 
-    def __init__(self, plan: Plan) -> None:
+    Args:
+        plan: What to start from.
+        dice: Shortens pauses, so that a crowd does not knock in step; without it they are whole.
+    """
+
+    def __init__(self, plan: Plan, dice: random.Random | None = None) -> None:
         self.state = State.IDLE
         self._plan = plan
+        self._dice = dice
         self._names = list(dict.fromkeys(plan.names))
         self._targets: list[Target] = []  # of this round, not tried yet
         self._known: list[Target] = []  # everything that ever resolved, for later rounds
-        self._slow: list[Target] = []  # timed out in this round
+        self._slow: list[Target] = []  # of this round, worth another one
+        self._worth: dict[
+            Target, float
+        ] = {}  # how many rounds: one that once took a connection is no dead one
         self._failures: list[Failure] = []
+        self._noted = ""
         self._target = Target("", "")
         self._resolving = ""
         self._round = 0
         self._dialled_at = 0.0
         self._opened_at = 0.0
         self._exporter = b""
+        self._began_at = 0.0
         self._asked_at: float | None = None
         self._admitted: Admitted | None = None
         self._handlers: dict[type[Event], Callable[[Any, float], list[Action]]] = {
@@ -222,6 +233,7 @@ class JoinMachine:
     # ---- one handler an event; the table has already said that it may happen
 
     def _on_started(self, event: Started, now: float) -> list[Action]:
+        self._began_at = now
         over_s = event.wall_ms / 1000 - self._plan.expires_s
         hint = "by this device's clock the token expired {} ago; the cluster's clock decides"
         hints: list[Action] = [Note(hint.format(steps.span(over_s)))] if over_s > 60 else []
@@ -301,7 +313,7 @@ class JoinMachine:
             self._target = self._targets.pop(0)
             self.state = State.CONNECTING
             self._dialled_at = now
-            patience = self._plan.connect_s[min(self._round, 1)]
+            patience = self._plan.connect_s[min(self._round, len(self._plan.connect_s) - 1)]
             # The engine keeps the deadline too; the timer is for an engine that does not.
             return [Dial(self._target.address, patience), SetTimer(patience + 1.0)]
         if self._names:
@@ -311,13 +323,15 @@ class JoinMachine:
         return self._next_round(now)
 
     def _next_round(self, now: float) -> list[Action]:
-        again = self._slow if self._asked_at is None else self._known
-        pause = 0.25 * 2 ** min(self._round, 5)
-        if self._asked_at is None:
-            over = self._round + 1 >= self._plan.rounds
-        else:
-            over = now + pause - self._asked_at > self._plan.patience_s
-        if over or not again:
+        pause = 0.25 * 2 ** min(self._round, 4)
+        if self._dice is not None:
+            pause *= self._dice.uniform(0.25, 1.0)
+        again = self._known
+        since = self._asked_at
+        if since is None:
+            again = [target for target in self._slow if self._round + 1 < self._worth[target]]
+            since = self._began_at
+        if not again or now + pause - since > self._plan.patience_s:
             worst = max(self._failures, key=lambda failure: failure.rank, default=None)
             if worst is None:
                 return self._fail("SWL-200", {"address": "the cluster", "detail": "no address is known"})
@@ -325,18 +339,23 @@ class JoinMachine:
         self._round += 1
         self._targets, self._slow = list(again), []
         self.state = State.WAITING
-        return [SetTimer(pause)]
+        if self._round > 1:
+            return [SetTimer(pause)]
+        left_s = since + self._plan.patience_s - now
+        return [Note(f"trying again for up to {steps.span(left_s)}"), SetTimer(pause)]
 
     def _give_up(self, event: Closed, now: float) -> list[Action]:
         """Leave this address for the next."""
         failure = failure_of(event, self._target.label, asked=self._asked_at is not None)
         self._failures.append(failure)
-        if failure.slow:
+        if failure.rounds > 1:
             self._slow.append(self._target)
+            self._worth[self._target] = max(self._worth.get(self._target, 0), failure.rounds)
         actions: list[Action] = [] if self.state is State.RESOLVING else [Hangup()]
         following = self._next(now)
-        if self.state is not State.FAILED:
-            note = f"{self._target_of(failure)}: {failure.short}"
+        note = f"{self._target_of(failure)}: {failure.short}"
+        if self.state is not State.FAILED and note != self._noted:
+            self._noted = note
             actions.append(Note(note))
         return actions + following
 

@@ -197,7 +197,8 @@ class Crowd:
         self.pending.add(device)
         device.phase, device.began = "joining", time.perf_counter()
         device.machine = JoinMachine(
-            Plan((self._address,), device.name, self._cluster_id, self._pins, self._expires_s, "memory")
+            Plan((self._address,), device.name, self._cluster_id, self._pins, self._expires_s, "memory"),
+            random.Random(device.name),
         )
         self._feed(device, ev.Started(int(time.time() * 1000)))
 

@@ -125,6 +125,21 @@ def test_it_ends_in_time_while_the_coordinator_is_away(cluster: World) -> None:
     assert agent.stop() == 0
 
 
+def test_d1_a_join_out_of_a_crowd_behind_one_address_waits_for_its_turn(cluster: World) -> None:
+    """As many connections as one address may have say nothing, as devices on a slow line do."""
+    file = token_file(cluster, "token", cluster.token())
+    crowd = [socket.create_connection(("127.0.0.1", cluster.port)) for _ in range(64)]
+    words = ["join", "--once", "--token-file", str(file), "--data-dir", str(cluster.directory / "late")]
+    late = cluster.start([str(BIN / "swarmlet"), *words], "late.log")
+    eventually(lambda: "it cut the connection" in late.output, "the wait being told")
+    assert "trying again for up to" in late.output
+    assert late.process.poll() is None
+    for one in crowd:
+        one.close()
+    assert late.process.wait(timeout=30) == 0
+    assert (cluster.directory / "late" / "identity").exists()
+
+
 def test_interrupting_a_join_is_130(cluster: World) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -211,7 +214,56 @@ def test_a_slow_address_gets_a_second_more_patient_round(reason, code):
     plan = Plan(**{**{f: getattr(PLAN, f) for f in PLAN.__struct_fields__}, "names": ("10.0.0.1:7946",)})
     drive = at_first_address(plan).feed(Closed(reason, ""), TimedOut())
     assert [dial.timeout_s for dial in drive.all(Dial)] == [2.5, 10.0]
-    assert drive.feed(Closed(reason, "")).failure.code == code
+    drive.feed(Closed(reason, ""))
+    if reason == "silent":
+        drive.feed(TimedOut(), Closed(reason, ""))
+        assert [dial.timeout_s for dial in drive.all(Dial)] == [2.5, 10.0, 30.0]
+    assert drive.failure.code == code
+
+
+def knock(drive, passed_s, reasons):
+    """Let every connection end until the join gives up; return the moments at which it knocked."""
+    knocks = []
+    for step in range(10_000):
+        if drive.machine.state is State.FAILED:
+            return knocks
+        waiting = drive.machine.state is State.WAITING
+        drive.now += drive.all(SetTimer)[-1].seconds if waiting else passed_s
+        drive.feed(TimedOut() if waiting else Closed(reasons[step % len(reasons)], ""))
+        knocks.append(drive.now) if waiting else None
+    raise AssertionError("it went on for ever")
+
+
+ONE = Plan(**{**{f: getattr(PLAN, f) for f in PLAN.__struct_fields__}, "names": ("10.0.0.1:7946",)})
+
+
+@pytest.mark.parametrize("reason", ["reset", "closed"])
+def test_d1_a_device_in_a_crowd_is_cut_and_knocks_for_as_long_as_it_has_patience(reason):
+    drive = at_first_address(ONE)
+    knocks = knock(drive, 0.01, [reason])
+    assert 50 < knocks[-1] - 100 <= PLAN.patience_s
+    assert max(late - early for early, late in itertools.pairwise(knocks)) < 4.5
+    assert drive.failure.code == "SWL-200"
+    notes = [note.text for note in drive.all(Note)]
+    assert len(notes) == 2, "what it waits for is said once"
+    assert "trying again for up to 59 s" in notes[1]
+
+
+def test_d1_a_busy_moment_of_the_network_does_not_end_the_patience_of_a_crowd():
+    drive = at_first_address(ONE)
+    assert knock(drive, 0.5, ["reset", "reset", "reset", "reset", "timed-out", "silent"])[-1] - 100 > 50
+
+
+def test_a_crowd_does_not_knock_in_step():
+    pauses = set()
+    for seed in range(50):
+        machine = JoinMachine(ONE, random.Random(seed))
+        machine.handle(Started(NOW_MS), 0.0)
+        machine.handle(Resolved(ONE.names), 0.0)
+        timer = next(one for one in machine.handle(Closed("reset", ""), 0.1) if isinstance(one, SetTimer))
+        assert 0.05 < timer.seconds <= 0.25
+        pauses.add(timer.seconds)
+    assert len(pauses) == 50
 
 
 def test_a_stranger_is_not_tried_again():
