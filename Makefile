@@ -5,7 +5,7 @@ VENV := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := all
-.PHONY: all setup demo test test-rust test-python lint format docs bench sim help clean
+.PHONY: all setup demo test test-rust test-python lint format docs bench sim image images help clean
 
 all: lint test ## Everything CI runs: lint, then all tests
 
@@ -40,6 +40,12 @@ bench: ## Measure, with peers in the same run; writes docs/benchmarks.md
 
 sim: setup ## Replay one simulation: make sim SEED=123
 	$(VENV)/python -m pytest -q tests/sim --seed $(or $(SEED),0)
+
+image: ## Build the agent's container image for this machine and hold it to its budget
+	@scripts/image.sh agent here
+
+images: ## Build every image: the agent for three platforms, the coordinator for two
+	@scripts/image.sh agent linux/amd64 linux/arm64 linux/arm/v7
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'

@@ -1,0 +1,177 @@
+"""Lays out the root file system of the agent image as three layers, the one that changes least first.
+
+Usage: assemble.py INPUT OUT, where INPUT holds what the stages before made:
+python/ (bin, library, builtin.txt), packages/, app/swarmlet, native.so, musl/ (as unpacked), launcher.
+"""
+
+from __future__ import annotations
+
+import _imp
+import os
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from modules import Source, reachable, sources
+from pack import LOADER, pack
+
+HERE = Path(__file__).parent
+# 2026-01-01: no file says when it was built, or two builds would differ.
+EPOCH = int(os.environ.get("SOURCE_DATE_EPOCH", "1767225600"))
+HOME = "usr/lib/swarmlet"
+MAIN = """\
+import sys
+sys.path.insert(1, "/usr/lib/swarmlet/packages.zip")
+from swarmlet.cli.node import main
+sys.exit(main())
+"""
+USERS = "root:x:0:0:root:/:/swarmlet\nswarmlet:x:10001:10001:Swarmlet:/data:/swarmlet\n"
+GROUPS = "root:x:0:\nswarmlet:x:10001:\n"
+FOLDERS = {
+    "tmp": 0o1777,
+    "data": 0o700,
+    "config": 0o755,
+    "run": 0o755,
+    "usr/lib/python3.13/lib-dynload": 0o755,
+}
+OWNED = ("data",)
+USER = 10001
+
+
+def listed(text: str) -> set[str]:
+    """Return the names of ``stdlib.txt``."""
+    return {line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")}
+
+
+def agreed(found: Iterable[str], reviewed: Iterable[str]) -> None:
+    """End the build when the library's reachable modules are others than the reviewed ones."""
+    missing, surplus = sorted(set(found) - set(reviewed)), sorted(set(reviewed) - set(found))
+    if surplus:
+        print(
+            f"image: image/stdlib.txt lists what nothing reaches any more: {' '.join(surplus)}",
+            file=sys.stderr,
+        )
+    if missing:
+        sys.exit(
+            "image: modules of the standard library are reachable that image/stdlib.txt does not list:\n  "
+            + "\n  ".join(missing)
+            + "\n  next: add those lines to image/stdlib.txt, or say in image/manifest.toml why one stays out"
+        )
+
+
+def member(name: str, source: Source) -> str:
+    """Return the path of a module inside a zip."""
+    return name.replace(".", "/") + ("/__init__.py" if source.package else ".py")
+
+
+def members(names: Iterable[str], known: Mapping[str, Source]) -> dict[str, bytes]:
+    """Return the sources of ``names`` by their paths inside a zip."""
+    return {member(name, known[name]): known[name].path.read_bytes() for name in names}
+
+
+class Layer:
+    """A folder that becomes a layer."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir(parents=True)
+
+    def put(self, path: str, source: Path | bytes, mode: int = 0o644) -> None:
+        """Write one file."""
+        to = self.root / path
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(source, bytes):
+            to.write_bytes(source)
+        else:
+            shutil.copyfile(source, to)
+        to.chmod(mode)
+
+    def zip(self, path: str, content: Mapping[str, bytes]) -> None:
+        """Write one zip of modules."""
+        to = self.root / path
+        to.parent.mkdir(parents=True, exist_ok=True)
+        pack(to, content)
+        to.chmod(0o644)
+
+    def extension(self, content: dict[str, bytes], module: str, source: Path) -> None:
+        """Write a shared object, and into ``content`` the module that loads it."""
+        path = f"{HOME}/{module}.so"
+        self.put(path, source)
+        content[module.replace(".", "/") + ".py"] = LOADER.format(path="/" + path).encode()
+
+    def close(self) -> None:
+        """Give everything one date."""
+        for path in sorted(self.root.rglob("*"), reverse=True):
+            os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
+        os.utime(self.root, (EPOCH, EPOCH))
+
+
+def base(layer: Layer, given: Path, library: Mapping[str, bytes]) -> None:
+    """The C library, the interpreter and its library, and what a bare root file system must have."""
+    loader = next(path for path in sorted((given / "musl").rglob("ld-musl-*")) if path.parent.name == "lib")
+    layer.put(f"lib/{loader.name}", next((given / "musl/usr/lib").rglob("libc.so")), 0o755)
+    layer.put("usr/bin/python3", given / "python/bin/python3", 0o755)
+    layer.zip("usr/lib/python313.zip", library)
+    layer.put("etc/passwd", USERS.encode())
+    layer.put("etc/group", GROUPS.encode())
+    for name, mode in FOLDERS.items():
+        (layer.root / name).mkdir(parents=True, exist_ok=True)
+        (layer.root / name).chmod(mode)
+    for name in OWNED:
+        os.chown(layer.root / name, USER, USER)
+    layer.put("usr/share/licenses.txt", licenses(given))
+
+
+def licenses(given: Path) -> bytes:
+    """Return the licences of everything that is shipped, one after another."""
+    files = {"CPython": given / "python/licenses/cpython", "zlib": given / "python/licenses/zlib"}
+    files["musl"] = given / "musl/usr/share/doc/musl/copyright"
+    files |= {path.name: path for path in sorted((given / "packages/licenses").iterdir())}
+    parts = [
+        b"==== " + name.encode() + b"\n" + path.read_bytes().strip() + b"\n" for name, path in files.items()
+    ]
+    return b"\n".join(parts)
+
+
+def main(given: Path, out: Path) -> None:
+    """Make the layers of ``out`` from ``given``."""
+    manifest = tomllib.loads((HERE / "manifest.toml").read_text(encoding="utf-8"))
+    places = {
+        "standins": HERE / "standins",
+        "app": given / "app",
+        "packages": given / "packages",
+        "library": given / "python/library",
+    }
+    known = sources(places.values())
+    built_in = set((given / "python/builtin.txt").read_text(encoding="ascii").split())
+    roots = [*manifest["agent"]["roots"], *manifest["library"]["interpreter"], *manifest["library"]["users"]]
+    found = reachable([one for one in roots if one not in built_in], known, list(manifest["left_out"]))
+    of = {
+        place: {name for name in found if known[name].path.is_relative_to(path)}
+        for place, path in places.items()
+    }
+    agreed(of["library"], listed((HERE / "stdlib.txt").read_text(encoding="ascii")))
+
+    inside = set(_imp._frozen_module_names())  # noqa: SLF001 - the interpreter carries these itself
+    codec = {name for name in of["standins"] if name.startswith("encodings.")}
+    first = Layer(out / "base")
+    base(first, given, members((of["library"] - inside) | codec, known))
+
+    second, content = Layer(out / "packages"), members(of["packages"] | (of["standins"] - codec), known)
+    for path in sorted((given / "packages").glob("*/*.so")):
+        second.extension(content, f"{path.parent.name}.{path.stem}", path)
+    second.zip(f"{HOME}/packages.zip", content)
+
+    third, content = Layer(out / "app"), members(of["app"], known)
+    third.extension(content, "swarmlet._native", given / "native.so")
+    content["__main__.py"] = MAIN.encode()
+    third.zip(f"{HOME}/app.zip", content)
+    third.put("swarmlet", given / "launcher", 0o755)
+    for layer in (first, second, third):
+        layer.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
