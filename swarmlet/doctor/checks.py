@@ -260,11 +260,23 @@ def isolation(facts: Facts) -> Iterator[Finding]:
     if not missing:
         yield _finding("isolation", OK, ", ".join(f"{name}: {how}" for name, how in by_name.items()))
         return
-    text = f"not enforced here: {', '.join(missing)}"
-    why = (
-        "run the agent as root for cgroups" if facts.user.uid else "a kernel of 5.13 or newer has all of them"
-    )
-    yield _finding("isolation", WARNING, text, why)
+    text = f"not enforced on workloads here: {', '.join(missing)}"
+    fixes = dict.fromkeys(_isolation_fix(name, facts) for name in missing)
+    yield _finding("isolation", WARNING, text, "; ".join(fixes))
+
+
+def _isolation_fix(name: str, facts: Facts) -> str:
+    if name == "files":
+        return "files: use a kernel of 5.13 or newer with Landlock"
+    if name == "syscalls":
+        return "syscalls: use a kernel with CONFIG_SECCOMP_FILTER"
+    if name == "engine":
+        return "engine: keep the agent's user out of the engine's group, or SWARM_DOCKER_HOST=off"
+    if facts.device.container:
+        return "cgroups: a container cannot set them; install by pip and systemd (deploy/README.md)"
+    if facts.user.uid:
+        return "cgroups: run the agent by its systemd unit, or as root"
+    return "cgroups: mount them (mount -t cgroup2 none /sys/fs/cgroup)"
 
 
 def device_tree(facts: Facts) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from swarmlet.doctor.checks import FAILED, OK, UNKNOWN, WARNING
 from swarmlet.hardware.engine import EngineView
 from swarmlet.model.profile import Enforcement
 
-FULL = Enforcement("cgroup-v2", "cgroup-v2", "cgroup-v2", "landlock", "seccomp")
+FULL = Enforcement("cgroup-v2", "cgroup-v2", "cgroup-v2", "landlock", "seccomp", "user")
 GOOD = facts.Facts(
     settings=facts.Settings(),
     disk=facts.Disk("/data", free_bytes=10**10, total_bytes=2 * 10**10),
