@@ -82,8 +82,8 @@ User=swarmlet
 StateDirectory=swarmlet
 StateDirectoryMode=0700
 UMask=0077
-# For workloads that are containers see deploy/containers.conf. SupplementaryGroups=docker does it too; then no
-# process workload may make a unix socket, as by one it would have Docker.
+# For workloads that are containers see deploy/containers.conf. SupplementaryGroups=docker does it too; then
+# no process workload may make a unix socket, as by one it would have Docker.
 # For workloads that are given devices:
 #   PrivateDevices=no
 #   DeviceAllow=/dev/gpiomem rw
