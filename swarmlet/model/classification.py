@@ -126,8 +126,3 @@ def parse_class(text: str) -> str | None:
     """Return the class that ``text`` names in any case, with or without a hyphen; ``None`` for no class."""
     plain = text.strip().lower().replace("-", "").replace("_", "")
     return next((name for name in NODE_CLASSES if name.lower() == plain), None)
-
-
-def same_class(first: str, second: str) -> bool:
-    """Say whether two texts name the same class; a token's ``edge`` is a node's ``Edge``."""
-    return first.lower() == second.lower()

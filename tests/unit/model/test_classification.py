@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmlet.model.classification import NODE_CLASSES, RULES, classify, parse_class, same_class
+from swarmlet.model.classification import NODE_CLASSES, RULES, classify, parse_class
 from swarmlet.model.profile import Capabilities, Hardware
 
 NO_GPU = Capabilities()
@@ -114,8 +114,3 @@ def test_every_device_has_a_class_and_a_reason(kind, cores, memory):
 )  # fmt: skip
 def test_a_class_is_known_in_any_case(text, name):
     assert parse_class(text) == name
-
-
-def test_a_token_names_a_class_in_any_case():
-    assert same_class("edge", "Edge")
-    assert not same_class("edge", "IoT")
