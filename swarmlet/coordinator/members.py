@@ -15,12 +15,13 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from swarmlet.clock import Clock
+from swarmlet.coordinator.clones import Clones
 from swarmlet.coordinator.connections import Handler, Peer, Wire, node_bytes
 from swarmlet.coordinator.dispatcher import wanted
 from swarmlet.coordinator.ledger import Ledger
 from swarmlet.coordinator.limiter import Pace, Rate
 from swarmlet.coordinator.picture import Picture
-from swarmlet.coordinator.registry import Registry
+from swarmlet.coordinator.registry import ACTOR, Registry
 from swarmlet.coordinator.relay import BrokenStreamError, Relay, Stream
 from swarmlet.coordinator.session import Phase, confirms_next, plain_serial
 from swarmlet.coordinator.store.api import Result
@@ -29,6 +30,7 @@ from swarmlet.coordinator.store.commands import (
     ConfirmCertificate,
     RemoveNode,
     ReportObserved,
+    SuspectClone,
     UpdateNode,
 )
 from swarmlet.errors import SwarmletError
@@ -104,6 +106,7 @@ class Members:
         self._terms = world.terms
         self._voices: dict[str, Peer] = {}
         self._pace = Pace(RECORDED)
+        self._clones = Clones()
         self._stopping = asyncio.Event()
         world.ledger.on_denied(self._denied)
         world.ledger.on_changed(self._changed)
@@ -136,12 +139,16 @@ class Members:
 
     async def _hello(self, peer: Peer, hello: m.Hello) -> None:
         node = self._picture.nodes[peer.node_uid]
+        if hello.protocol != m.PROTOCOL_VERSION:
+            self._refuse_version(peer, hello.protocol)
+            return
         taken = await self._take_news(peer, node, hello)
         if peer.phase is not Phase.MEMBER:
             return
         # The new connection speaks before the old certificate ends: a renewal is no absence.
-        self._take_voice(peer)
+        replaced = self._take_voice(peer)
         await self._confirm(peer)
+        await self._watch(peer, hello, replaced=replaced)
         node = self._picture.nodes[peer.node_uid]
         peer.send(m.Welcome(node.name, self._door.settings(), self._clock.wall_ms()))
         peer.welcomed = True
@@ -161,6 +168,32 @@ class Members:
                     serial=node.next_serial or "",
                 )
             )
+
+    def _refuse_version(self, peer: Peer, theirs: int) -> None:
+        """Tell a member of another version why it cannot be talked to, and let administrators see it too."""
+        ours = m.PROTOCOL_VERSION
+        fields = {"address": "", "theirs": str(ours), "ours": str(theirs)}
+        why = f"it speaks protocol version {theirs}, the coordinator {ours}: update the older of the two"
+        logger.warning("a node of another version was refused", extra={"node": peer.node_uid, "why": why})
+        peer.send(m.Refused("SWL-208", fields, self._clock.wall_ms(), peer.seen))
+        self._registry.closed(peer.node_uid, why)
+        peer.hang_up("protocol-version")
+
+    async def _watch(self, peer: Peer, hello: m.Hello, *, replaced: bool) -> None:
+        """Record it when two devices seem to speak with one identity (C5); both are served meanwhile."""
+        now = self._clock.boot()
+        why = self._clones.greeted(peer.node_uid, hello.boot_id, replaced=replaced, now=now)
+        if why is None:
+            return
+        logger.error("two devices speak with one identity", extra={"node": peer.node_uid, "why": why})
+        with contextlib.suppress(SwarmletError):  # the log has it
+            await self._ledger.apply(
+                SuspectClone(at_ms=self._clock.wall_ms(), actor=ACTOR, node_uid=peer.node_uid, why=why)
+            )
+
+    def suspicions(self) -> dict[str, str]:
+        """Return the nodes as which two devices seem to speak, and what gave them away."""
+        return self._clones.suspected(self._clock.boot())
 
     async def _take_news(
         self, peer: Peer, node: NodeRecord, hello: m.Hello
@@ -241,9 +274,14 @@ class Members:
 
     # ---- which connection speaks for a node
 
-    def _take_voice(self, peer: Peer) -> None:
-        """Let a connection speak for its node; the older one ends after that, so that nobody is missed."""
+    def _take_voice(self, peer: Peer) -> bool:
+        """Let a connection speak for its node; the older one ends after that, so that nobody is missed.
+
+        Returns:
+            Whether it replaced a connection that was well, and not to renew.
+        """
         older = self._voices.get(peer.node_uid)
+        (heard,) = self._wire.readings([node_bytes(peer.node_uid)])
         self._voices[peer.node_uid] = peer
         self._registry.opened(peer.node_uid)
         if older is not None and older is not peer:
@@ -252,8 +290,11 @@ class Members:
             # It has to be said first: whoever is displaced is closed by the engine at the admission.
             older.send(m.Goodbye("superseded"))
         self._wire.admit(peer.conn, node_bytes(peer.node_uid), self._terms.heartbeat_ms, self._terms.lease_ms)
-        if older is not None and older is not peer:
-            older.hang_up("superseded")
+        if older is None or older is peer:
+            return False
+        older.hang_up("superseded")
+        well = heard is not None and heard[0] <= self._terms.heartbeat_ms
+        return well and older.certificate == peer.certificate
 
     def closed(self, peer: Peer, reason: str) -> None:
         """A connection ended."""

@@ -38,6 +38,7 @@ def node_view(
     node: NodeRecord,
     live: Iterable[AssignmentRecord],
     heartbeat: tuple[int, Reading] | None,
+    twice: str | None = None,
 ) -> NodeView:
     """Return one node as it is shown.
 
@@ -45,6 +46,7 @@ def node_view(
         node: Its row.
         live: Its assignments that have not ended.
         heartbeat: Age in milliseconds and reading of its last heartbeat, if one came since the start.
+        twice: What says that two devices speak with its identity, if something does.
     """
     hardware = node.profile.hardware
     age_ms, reading = heartbeat if heartbeat is not None else (None, None)
@@ -53,8 +55,8 @@ def node_view(
         name=node.name,
         state=node.state,
         since_ms=node.state_since_ms,
-        reason=node.state_reason,
-        next_step=_next_step(node),
+        reason=node.state_reason if twice is None else f"two devices seem to speak as this node: {twice}",
+        next_step=_next_step(node) if twice is None else _FIND_THE_COPY.format(name=node.name),
         availability=node.availability,
         health=None if reading is None else _HEALTH.get(reading.health),
         node_class=node.profile.classification.node_class,
@@ -84,6 +86,12 @@ def node_view(
         replaced_by=node.replaced_by,
         profile=node.profile,
     )
+
+
+_FIND_THE_COPY = (
+    "find the copy of its data directory and end it; if that may be a thief's: stratoswarm nodes rm {name},"
+    " and join again"
+)
 
 
 def _next_step(node: NodeRecord) -> str:

@@ -33,6 +33,10 @@ class Members(Protocol):
         """Return age in milliseconds and reading of each node's last heartbeat, where there is one."""
         ...
 
+    def suspicions(self) -> Mapping[str, str]:
+        """Return the nodes as which two devices seem to speak, and what gave them away."""
+        ...
+
     def logs(
         self, node_uid: str, assignment_id: str, *, follow: bool, tail: int | None
     ) -> AbstractContextManager[Stream]:

@@ -51,7 +51,10 @@ async def nodes(call: Call) -> NodeList:
     else:
         found = [node for node in call.services.picture.nodes.values() if node.state not in _PAST]
     shown = show_nodes(call, sorted(found, key=lambda node: (node.name, node.joined_ms)))
-    return NodeList(items=tuple(shown), notes=call.services.troubles())
+    twice = [
+        f"{one.name}: {one.reason}" for one in shown if one.node_uid in call.services.members.suspicions()
+    ]
+    return NodeList(items=tuple(shown), notes=(*call.services.troubles(), *twice))
 
 
 async def node(call: Call) -> NodeView:
@@ -105,7 +108,13 @@ def show_nodes(call: Call, rows: list[NodeRecord]) -> list[NodeView]:
     """Return the views of several nodes."""
     services = call.services
     heard = services.members.heartbeats([row.node_uid for row in rows])
-    return [node_view(row, services.picture.live_on(row.node_uid), heard.get(row.node_uid)) for row in rows]
+    twice = services.members.suspicions()
+    return [
+        node_view(
+            row, services.picture.live_on(row.node_uid), heard.get(row.node_uid), twice.get(row.node_uid)
+        )
+        for row in rows
+    ]
 
 
 def show_node(call: Call, row: NodeRecord) -> NodeView:

@@ -52,6 +52,7 @@ _HANDLERS: Final[dict[type[Command], Callable[[sqlite3.Connection, Any, Effects]
     commands.SetAvailability: apply_nodes.set_availability,
     commands.NodeTransition: apply_nodes.node_transition,
     commands.UpdateNode: apply_nodes.update_node,
+    commands.SuspectClone: apply_nodes.suspect_clone,
     commands.SubmitWorkload: apply_work.submit_workload,
     commands.StopWorkload: apply_work.stop_workload,
     commands.PlanAssignments: apply_work.plan_assignments,

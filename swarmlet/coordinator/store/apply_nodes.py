@@ -16,6 +16,7 @@ from swarmlet.coordinator.store.commands import (
     NodeTransition,
     RemoveNode,
     SetAvailability,
+    SuspectClone,
     UpdateNode,
 )
 from swarmlet.coordinator.store.effects import Effects
@@ -116,6 +117,12 @@ def update_node(db: sqlite3.Connection, command: UpdateNode, effects: Effects) -
     )
     if changed.rowcount or command.clamped:
         effects.node(command.node_uid)
+
+
+def suspect_clone(db: sqlite3.Connection, command: SuspectClone, effects: Effects) -> None:
+    """Change nothing but the log: the suspicion may be wrong, and an administrator judges it."""
+    _require_member(db, command.node_uid)
+    effects.touch()
 
 
 def _require_member(db: sqlite3.Connection, node_uid: str) -> NodeState:

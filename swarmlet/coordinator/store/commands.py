@@ -166,6 +166,13 @@ class UpdateNode(Command, frozen=True, kw_only=True, tag="update-node"):
     clamped: tuple[str, ...] = ()
 
 
+class SuspectClone(Command, frozen=True, kw_only=True, tag="suspect-clone"):
+    """Record that two devices seem to speak with one node's identity, and what gave them away (C5)."""
+
+    node_uid: str
+    why: str
+
+
 class SubmitWorkload(Command, frozen=True, kw_only=True, tag="submit-workload"):
     """Ask for a workload to run."""
 
@@ -230,6 +237,7 @@ AnyCommand = (
     | SetAvailability
     | NodeTransition
     | UpdateNode
+    | SuspectClone
     | SubmitWorkload
     | StopWorkload
     | PlanAssignments

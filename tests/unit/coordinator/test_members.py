@@ -567,3 +567,40 @@ async def test_a_peer_of_the_past_is_not_listened_to(tmp_path) -> None:
         assert peer.phase is Phase.ENDING
         one.say(conn, greeting())
         one.connections.frame(conn, _native.KIND_DATA, 1, b"late")
+
+
+# ---- versions, clones
+
+
+async def test_a_member_of_another_protocol_version_is_told_and_the_admin_sees_why(tmp_path) -> None:
+    async with cluster(tmp_path) as one:
+        uid = await one.parts.join("pi")
+        conn = one.open(uid)
+        one.say(conn, greeting(protocol=2))
+        refused = await one.hears(conn, m.Refused)
+        assert (refused.code, refused.detail["theirs"], refused.detail["ours"]) == ("SWL-208", "1", "2")
+        assert one.wire.closed == {conn: "protocol-version"}
+        assert one.said(conn, m.Welcome) == []
+        one.close(conn, "protocol-version")
+        one.leases.changed(uid, "lost", 15_000)
+        await one.parts.until(lambda: one.parts.picture.nodes[uid].state is NodeState.DOWN)
+        assert "protocol version 2, the coordinator 1" in one.parts.picture.nodes[uid].state_reason
+
+
+async def test_two_devices_with_one_identity_are_seen_and_recorded_once(tmp_path) -> None:
+    async with cluster(tmp_path) as one:
+        uid = await one.parts.join("pi")
+        for boot in ("card", "copy", "card", "copy", "card"):
+            await one.connect(uid, boot_id=boot)
+        why = one.members.suspicions()[uid]
+        assert "speaks again after boot" in why
+        records = [record for record in await one.parts.store.audit() if record.kind == "suspect-clone"]
+        assert len(records) == 1
+
+
+async def test_a_device_that_reboots_renews_and_comes_back_is_no_clone(tmp_path) -> None:
+    async with cluster(tmp_path) as one:
+        uid = await one.parts.join("pi")
+        for boot in ("first", "first", "second", "third"):
+            await one.connect(uid, boot_id=boot)
+        assert one.members.suspicions() == {}

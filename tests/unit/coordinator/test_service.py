@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 
 from swarmlet import _native
@@ -103,6 +104,33 @@ async def test_a_device_joins_greets_and_is_ready(tmp_path: Path) -> None:
         assert (shown["cpu_permille"], shown["temperature_c"], shown["memory_used"]) == (250, 41.5, 1000)
         (token,) = (await one.admin.get("/v1/tokens"))["items"]
         assert (token["state"], [node["name"] for node in token["nodes"]]) == ("used-up", ["pi"])
+
+
+async def test_what_a_member_says_later_is_cut_to_its_token_and_audited(tmp_path: Path) -> None:
+    """T8: a node that joined as Edge without a GPU says at its next greeting that it is a data centre."""
+    async with cluster(tmp_path) as one:
+        device = one.device()
+        await device.join(await one.admin.token(node_classes=["edge"]))
+        first = await device.greet()
+        first.close()
+        claims = profile("pi")
+        grand = msgspec.structs.replace(
+            claims,
+            capabilities=msgspec.structs.replace(claims.capabilities, gpu_count=8),
+            classification=msgspec.structs.replace(claims.classification, node_class="DataCenter"),
+        )
+        connection = device.dial()
+        await connection.opened(WAIT_S)
+        await expect(connection, m.Challenge)
+        await connection.send(
+            m.Hello(protocol=1, version="9", boot_id="b", name="pi", profile=grand, generation=0)
+        )
+        await expect(connection, m.Welcome)
+        shown = await one.admin.until("/v1/nodes/pi", lambda node: node["version"] == "9")
+        assert (shown["node_class"], shown["profile"]["capabilities"]["gpu_count"]) == ("Edge", 0)
+        lines = [line for line in (await one.admin.get("/v1/audit"))["items"] if "clamped" in line["detail"]]
+        assert [(line["action"], line["actor"]) for line in lines] == [("update-node", f"node:{device.uid}")]
+        assert "class DataCenter to Edge" in lines[0]["detail"]
 
 
 async def test_an_altered_token_is_refused_without_a_word_too_many(tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ class Nodes:
         self.opened = 0
         self.closed = 0
 
+    def suspicions(self):
+        return {}
+
     def heartbeats(self, nodes):
         return {node: (1500, Reading(cpu_permille=120, memory_used=3, memory_total=8)) for node in nodes}
 
