@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from swarmlet.cli.render import Renderer
+from swarmlet.cli.render import Line, Renderer
 from swarmlet.errors import CATALOGUE, SwarmletError, error
 from swarmlet.model.views import ErrorView
 
@@ -142,12 +142,21 @@ def part(text: str) -> str:
 
 
 def shown(fetch: Callable[[], T], show: Callable[[T], None], *, again: bool, render: Renderer) -> T:
-    """Fetch and show once, or ``again`` every second until interrupted; return what was shown last."""
+    """Fetch and show once; ``again``: look every second and show what changed, until interrupted.
+
+    Returns:
+        What was fetched last.
+    """
+    before: list[Line] | None = None
     while True:
         found = fetch()
-        if again:
-            render.clear()
-        show(found)
+        with render.held() as lines:
+            show(found)
+        if lines != before:
+            if again:
+                render.clear()
+            render.write(lines)
+            before = lines
         if not again:
             return found
         time.sleep(1)

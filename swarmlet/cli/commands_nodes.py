@@ -19,7 +19,9 @@ def add_ls(parser: Parser) -> None:
     """Add the options of ``nodes ls``."""
     add_common(parser)
     parser.add_argument("--all", "-a", action="store_true", help="also removed, replaced and departed nodes")
-    parser.add_argument("--watch", "-w", action="store_true", help="show it again whenever it changes")
+    parser.add_argument(
+        "--watch", "-w", action="store_true", help="look every second, show it again when it changed"
+    )
     add_output(parser)
     parser.set_defaults(run=ls)
 

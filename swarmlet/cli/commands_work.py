@@ -176,7 +176,9 @@ def add_ps(parser: Parser) -> None:
     """Add the options of ``ps``."""
     add_common(parser)
     parser.add_argument("--all", "-a", action="store_true", help="also finished ones")
-    parser.add_argument("--watch", "-w", action="store_true", help="show it again every second")
+    parser.add_argument(
+        "--watch", "-w", action="store_true", help="look every second, show it again when it changed"
+    )
     add_output(parser)
     parser.set_defaults(run=ps)
 

@@ -6,9 +6,10 @@ no escape code is written.
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,16 +24,44 @@ _RESET = "\x1b[0m"
 _CLEAR = "\x1b[H\x1b[2J"
 
 
+class Line(NamedTuple):
+    """One line to write: data, or an ``aside`` on stderr."""
+
+    text: str
+    aside: bool = False
+
+
 class Renderer:
     """Where a command's words go, and how they look."""
 
     def __init__(self, *, color: bool = True, quiet: bool = False) -> None:
         self._color = color
         self._quiet = quiet
+        self._held: list[Line] | None = None
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[list[Line]]:
+        """Hold back lines of data and warnings for the length of a block; yield them as they come."""
+        before, self._held = self._held, []
+        try:
+            yield self._held
+        finally:
+            self._held = before
+
+    def write(self, lines: Iterable[Line]) -> None:
+        """Write lines that were held back."""
+        for line in lines:
+            self._line(line)
+
+    def _line(self, line: Line) -> None:
+        if self._held is not None:
+            self._held.append(line)
+        else:
+            print(line.text, file=sys.stderr if line.aside else sys.stdout, flush=True)
 
     def out(self, text: str) -> None:
         """Write data: one line to stdout."""
-        print(text, flush=True)
+        self._line(Line(text))
 
     def raw(self, data: bytes) -> None:
         """Write bytes to stdout as they are (a workload's output)."""
@@ -50,7 +79,7 @@ class Renderer:
 
     def warn(self, text: str) -> None:
         """Say something that deserves a look, quiet or not."""
-        print(f"{self._paint('warning:', _YELLOW)} {text}", file=sys.stderr, flush=True)
+        self._line(Line(f"{self._paint('warning:', _YELLOW)} {text}", aside=True))
 
     def tell(self, text: str) -> None:
         """Write to stderr what was asked for, quiet or not."""
