@@ -506,5 +506,21 @@ def reap_orphans() -> int:
 def harden() -> list[str]:
     """Make this process undumpable and without core files (T11); return what could not be done."""
 
+def become_user(uid: int, gid: int, groups: Sequence[int], *, no_new_privileges: bool) -> list[str]:
+    """Become another user for good: ids, groups, no capability, no way back. Before any thread is made.
+
+    Args:
+        uid: The user; not 0.
+        gid: Its group.
+        groups: All of its other groups.
+        no_new_privileges: Also let no exec give any, to this process and what it starts.
+
+    Returns:
+        What could not be done and is no danger without the rest.
+
+    Raises:
+        NativeError: ``user-unchangeable``; the process must end, it may be half of either user.
+    """
+
 def build_info() -> dict[str, str]:
     """Version, target and enabled parts of this build."""

@@ -353,6 +353,19 @@ CATALOGUE: dict[str, Entry] = {
         "the identity is still there, and its work has ended",
         "make {path} writable, then run  swarmlet leave  again",
     ),
+    "SWL-311": Entry(
+        "data-dir-owner", StateError, Exit.FAILED,
+        "the data directory {path} belongs to user {owner} and user {uid}, who runs this, may not use it",
+        _NOTHING_HERE,
+        "as root run  chown -R {uid}:{gid} {path}  (in a container: on the folder of the host that is mounted there)",
+    ),
+    "SWL-312": Entry(
+        "user-unchangeable", LocalError, Exit.FAILED,
+        "this was started as root and cannot become user {user}, as SWARM_RUN_AS says: {detail}",
+        "nothing was started",
+        "let the container have the capabilities SETUID, SETGID, CHOWN and DAC_OVERRIDE (--cap-add), start it with"
+        "  --user {user}, or set SWARM_RUN_AS=none to stay root",
+    ),
     # ---- 4xx usage and configuration
     "SWL-400": Entry(
         "usage", UsageError, Exit.USAGE,

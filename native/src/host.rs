@@ -141,6 +141,17 @@ fn harden(py: Python<'_>) -> Vec<String> {
 }
 
 #[pyfunction]
+#[pyo3(signature = (uid, gid, groups, *, no_new_privileges))]
+fn become_user(
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+    no_new_privileges: bool,
+) -> PyResult<Vec<String>> {
+    swarmlet_host::become_user(uid, gid, &groups, no_new_privileges).map_err(host_error)
+}
+
+#[pyfunction]
 fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     dict(py, &swarmlet_host::build_info())
 }
@@ -164,5 +175,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(reap_orphans, module)?)?;
     module.add_function(wrap_pyfunction!(sweep, module)?)?;
     module.add_function(wrap_pyfunction!(harden, module)?)?;
+    module.add_function(wrap_pyfunction!(become_user, module)?)?;
     module.add_function(wrap_pyfunction!(build_info, module)?)
 }

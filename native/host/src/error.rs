@@ -47,6 +47,8 @@ pub enum Kind {
     DirectoryMissing,
     /// A workload could not be started for another reason; the detail names the step.
     SpawnFailed,
+    /// This process cannot become another user, or could come back.
+    UserUnchangeable,
 }
 
 impl Kind {
@@ -72,6 +74,7 @@ impl Kind {
             Kind::CommandForbidden => "command-forbidden",
             Kind::DirectoryMissing => "directory-missing",
             Kind::SpawnFailed => "spawn-failed",
+            Kind::UserUnchangeable => "user-unchangeable",
         }
     }
 }

@@ -6,7 +6,8 @@
 //! - [`fd`]: reading a secret from an open descriptor;
 //! - [`sys`]: single calls into the kernel;
 //! - `landlock`: making a ruleset;
-//! - `child`: fork, and what the child does until exec.
+//! - `child`: fork, and what the child does until exec;
+//! - `user`: becoming another user for good.
 #![deny(unsafe_code)]
 
 mod agent;
@@ -30,6 +31,7 @@ pub mod slots;
 mod spawn;
 mod starter;
 pub mod sys;
+mod user;
 
 #[cfg(test)]
 mod tests;
@@ -43,3 +45,4 @@ pub use reaper::reap_orphans;
 pub use slots::Slots;
 pub use spawn::{spawn, Request};
 pub use sys::Ended;
+pub use user::become_user;
