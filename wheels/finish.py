@@ -1,7 +1,7 @@
 """Put a wheel that maturin built into its final form.
 
-A bill of materials without paths of the machine that built it, and with what was linked in besides crates; every
-entry in one order, of one date; RECORD made anew.
+A bill of materials without paths of the machine that built it, and with what was linked in besides crates;
+every entry in one order, of one date; RECORD made anew.
 
 ``finish.py WHEEL... --into FOLDER --source ROOT --rust VERSION --zig VERSION``
 """

@@ -1,8 +1,8 @@
 """Check wheels before anybody gets them: one line for each check, exit status 1 when one does not hold.
 
-``verify.py [--python PATH]... [--install] [WHEEL...]``; without names, every wheel of Swarmlet's in this folder.
-``--python`` names an interpreter of any machine and C library (``interpreters.sh`` unpacks some); the wheels that
-fit it are imported by it, under qemu where it is foreign. ``--install`` also installs from this folder alone.
+``verify.py [--python PATH]... [--install] [WHEEL...]``; without names, every wheel of Swarmlet's here.
+``--python`` names an interpreter of any machine and C library (``interpreters.sh`` unpacks some); the wheels
+that fit it are imported by it, under qemu where it is foreign. ``--install`` installs from this folder alone.
 """
 
 from __future__ import annotations
