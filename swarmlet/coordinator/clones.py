@@ -14,7 +14,7 @@ from typing import Final
 #: Boots that are remembered of a node.
 _BOOTS: Final = 8
 #: So many living connections of a node replaced by another within so many seconds are no accident.
-_TURNS: Final = 4
+_TURNS: Final = 3
 _WITHIN_S: Final = 600.0
 #: Seconds that a suspicion lasts after its last sign, and after which it is recorded again.
 LASTS_S: Final = 3600.0

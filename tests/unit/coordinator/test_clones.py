@@ -31,8 +31,8 @@ def test_a_boot_that_returns_is_of_a_second_device_and_is_recorded_once_an_hour(
 
 
 def test_agents_of_one_boot_that_take_turns_are_seen_and_a_poor_network_is_not() -> None:
-    assert "replaced by another 4 times" in greet(Clones(), "aaaa", replaced=True)[0]
-    assert greet(Clones(), "aaaaaaaa", replaced=True, every_s=300) == []
+    assert "replaced by another 3 times" in greet(Clones(), "aaaa", replaced=True)[0]
+    assert greet(Clones(), "aaaaaaaa", replaced=True, every_s=400) == []
 
 
 def test_a_suspicion_ends_when_no_sign_of_it_came_for_an_hour() -> None:
