@@ -105,7 +105,7 @@ def run(wheel: Path, chosen: Interpreter) -> str:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise Broken(f"{chosen.path} ended with {done.returncode}: {last}")
-    return f"{done.stdout.strip()} on {chosen.arch}{'' if words[0] == str(chosen.path) else ' (qemu)'}"
+    return f"{done.stdout.strip()} on {chosen.arch}{' (qemu)' if 'qemu' in words[0] else ''}"
 
 
 def install(folder: Path, python: str = sys.executable) -> str:
