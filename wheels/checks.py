@@ -119,14 +119,12 @@ def stable_abi(wheel: Wheel, names: frozenset[str]) -> str:
 
 def c_library(wheel: Wheel) -> str:
     """No newer C library is needed than the file name says."""
-    wanted, versions = (
-        platform(wheel.file_name),
-        {one.version for one in wheel.library().symbols if one.version},
-    )
+    wanted = platform(wheel.file_name)
+    versions = {one.version for one in wheel.library().symbols if one.version}
     numbers = {
-        version: tuple(int(part) for part in version[6:].split("."))
+        version: tuple(int(part) for part in version.removeprefix("GLIBC_").split("."))
         for version in versions
-        if version[6:7].isdigit()
+        if re.fullmatch(r"GLIBC_\d[\d.]*", version)
     }
     if wanted.musl:
         if versions:
