@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# wheels/build.sh [PLATFORM...]: builds the wheels of these platforms (all of them, when none is named) into wheels/.
+# wheels/build.sh [PLATFORM...]: builds the wheels of these platforms (all of them, when none is named) into wheels/;
+# `sdist` among them is the source distribution, `--list` prints the platforms.
 # One abi3 wheel serves CPython 3.11 and every later one. Nothing is emulated: zig compiles C and links for each target,
 # and Rust's standard library is built along where no ready one is installed. The same source gives the same bytes.
 #
@@ -89,11 +90,19 @@ build() {
     --rust "$(rustc --version | cut -d' ' -f2)" --zig "$("$zig_program" version)"
 }
 
-for platform in "$@"; do describe "$platform"; done
+build_sdist() {
+  printf 'wheels: the source distribution\n'
+  (cd "$root" && maturin sdist --quiet --out "$here" >/dev/null)
+}
+
+[ "${1:-}" != --list ] || { printf '%s\n' "${platforms[@]}"; exit 0; }
+for platform in "$@"; do [ "$platform" = sdist ] || describe "$platform"; done
 check_tools
 # The interpreter of this machine says nothing about the target: the stable ABI is linked without one.
 export PYO3_NO_PYTHON=1 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-315532800} CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target/wheels}
 tools=$CARGO_TARGET_DIR/tools
 export PATH=$tools:$PATH
 out=$(mktemp -d) && trap 'rm -rf "$out"' EXIT
-for platform in "${@:-${platforms[@]}}"; do (build "$platform"); done
+for platform in "${@:-${platforms[@]}}"; do
+  if [ "$platform" = sdist ]; then build_sdist; else (build "$platform"); fi
+done

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# wheels/make.sh [PLATFORM...]: what `make wheels` runs. Builds the wheels in Docker, one platform after another, and the
+# source distribution; collects what Swarmlet needs from PyPI, prints the sizes and verifies everything.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+python=${PYTHON:-python3}
+fail() { printf 'wheels: %s\n  next: %s\n' "$1" "$2" >&2; exit 2; }
+
+command -v docker >/dev/null && docker version >/dev/null 2>&1 ||
+  fail 'no Docker Engine answers' 'start it, or build where the tools are: wheels/build.sh'
+mapfile -t all < <(wheels/build.sh --list)
+[ $# -gt 0 ] || set -- "${all[@]}"
+scripts/image_base.sh
+rm -f wheels/swarmlet-*.whl wheels/swarmlet-*.tar.gz
+for platform in "$@" sdist; do
+  started=$SECONDS
+  DOCKER_BUILDKIT=1 docker build --quiet --file Dockerfile.multiarch --target wheel --build-arg "WHEEL=$platform" \
+    --output type=local,dest=wheels . >/dev/null || fail "$platform could not be built" \
+    "see why: DOCKER_BUILDKIT=1 docker build --progress plain -f Dockerfile.multiarch --target wheel --build-arg WHEEL=$platform ."
+  printf 'wheels: %s, %d s\n' "$platform" $((SECONDS - started))
+done
+wheels/collect.sh
+ls -l wheels/swarmlet-* | awk '{ printf "%10d bytes  %s\n", $5, $9 }'
+"$python" wheels/verify.py --install
