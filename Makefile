@@ -5,7 +5,7 @@ VENV := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := all
-.PHONY: all setup demo test test-rust test-python lint format docs bench sim image images help clean
+.PHONY: all setup demo test test-rust test-python lint format docs bench sim image images wheels help clean
 
 all: lint test ## Everything CI runs: lint, then all tests
 
@@ -46,6 +46,9 @@ image: ## Build the agent's container image for this machine and hold it to its 
 
 images: ## Build every image: the agent for three platforms, the coordinator for two
 	@scripts/image.sh agent linux/amd64 linux/arm64 linux/arm/v7
+
+wheels: ## Build the wheels for six platforms in Docker, with what they need from PyPI, and verify them
+	@wheels/make.sh $(PLATFORM)
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
