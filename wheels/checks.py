@@ -17,6 +17,7 @@ from email.parser import BytesParser
 from typing import Any
 
 import elf
+import source
 
 MAX_BYTES = 3 * 1000 * 1000
 LIBRARY = "swarmlet/_native.abi3.so"
@@ -208,16 +209,20 @@ def bill_of_materials(wheel: Wheel, locked: frozenset[tuple[str, str]]) -> str:
 
 def _crates(name: str, body: bytes) -> set[tuple[str, str]]:
     try:
-        bill: dict[str, Any] = json.loads(body)
-        if bill["bomFormat"] != "CycloneDX":
-            raise Broken(f"{name} is not CycloneDX")
-        return {
-            (one["name"], one["version"])
-            for one in bill["components"]
-            if one["purl"].startswith("pkg:cargo/")
-        }
-    except (ValueError, KeyError, TypeError) as wrong:
+        components = _bill(name, body)["components"]
+        return {(one["name"], one["version"]) for one in components if one["purl"].startswith("pkg:cargo/")}
+    except (KeyError, TypeError) as wrong:
         raise Broken(f"{name} cannot be read as CycloneDX: {wrong!r}") from wrong
+
+
+def _bill(name: str, body: bytes) -> dict[str, Any]:
+    try:
+        bill = json.loads(body)
+    except ValueError as wrong:
+        raise Broken(f"{name} cannot be read as CycloneDX: {wrong}") from wrong
+    if not isinstance(bill, dict) or bill.get("bomFormat") != "CycloneDX":
+        raise Broken(f"{name} is not CycloneDX")
+    return bill
 
 
 def no_build_paths(wheel: Wheel) -> str:
@@ -235,20 +240,26 @@ def no_build_paths(wheel: Wheel) -> str:
     return "none"
 
 
-def contents(wheel: Wheel, source: dict[str, bytes]) -> str:
+def contents(wheel: Wheel, package: dict[str, bytes], native: str) -> str:
     """The package is the one beside it, whole: not stale, no module forgotten, nothing smuggled in."""
     inside = {
         name: body
         for name, body in wheel.entries.items()
         if not name.startswith(f"{wheel.info}/") and name != LIBRARY
     }
-    if missing := sorted(set(source) - set(inside)):
+    if missing := sorted(set(package) - set(inside)):
         raise Broken(f"lacks {_some(missing)}")
-    if extra := sorted(set(inside) - set(source)):
+    if extra := sorted(set(inside) - set(package)):
         raise Broken(f"holds {_some(extra)}, which the source does not")
-    if changed := sorted(name for name in inside if inside[name] != source[name]):
+    if changed := sorted(name for name in inside if inside[name] != package[name]):
         raise Broken(f"was built from another state of {_some(changed)}; build it again")
-    return f"{len(inside)} files, as in the source"
+    bills = [
+        _bill(name, body) for name, body in wheel.entries.items() if name.startswith(f"{wheel.info}/sboms/")
+    ]
+    properties = [one for bill in bills for one in bill.get("metadata", {}).get("properties", [])]
+    if native not in {one.get("value") for one in properties if one.get("name") == source.PROPERTY}:
+        raise Broken("the library was built from another state of native/; build it again")
+    return f"{len(inside)} files and the native half, as in the source"
 
 
 def _some(names: Iterable[str], most: int = 4) -> str:
@@ -262,7 +273,8 @@ class Beside:
 
     stable_abi: frozenset[str]
     locked: frozenset[tuple[str, str]]
-    source: dict[str, bytes]
+    package: dict[str, bytes]
+    native_digest: str
 
 
 def checks(beside: Beside) -> dict[str, Callable[[Wheel], str]]:
@@ -278,6 +290,6 @@ def checks(beside: Beside) -> dict[str, Callable[[Wheel], str]]:
         "SBOM": lambda wheel: bill_of_materials(wheel, beside.locked),
         "build paths": no_build_paths,
     }
-    if beside.source:
-        found["contents"] = lambda wheel: contents(wheel, beside.source)
+    if beside.package:
+        found["contents"] = lambda wheel: contents(wheel, beside.package, beside.native_digest)
     return found

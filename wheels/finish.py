@@ -19,16 +19,19 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import source
+
 #: Where the bill says that the project's own crates are: the same wherever it was built.
 PLACE = "path+file:///swarmlet"
 
 
-def bill_of_materials(text: str, root: str, linked: dict[str, str]) -> str:
+def bill_of_materials(text: str, root: str, native: str, linked: dict[str, str]) -> str:
     """Return a CycloneDX document that names no folder of this machine and what was linked besides crates.
 
     Args:
         text: What maturin wrote.
         root: The folder of the source it was built from.
+        native: The digest of the native half's source.
         linked: Versions of the ready-made parts in the library, by name.
     """
     bill: dict[str, Any] = json.loads(text.replace(f"path+file://{root}", PLACE))
@@ -44,6 +47,8 @@ def bill_of_materials(text: str, root: str, linked: dict[str, str]) -> str:
         for name, version in sorted(linked.items())
     ]
     bill["components"] = bill.get("components", []) + parts
+    about = bill.setdefault("metadata", {})
+    about["properties"] = [*about.get("properties", []), {"name": source.PROPERTY, "value": native}]
     return json.dumps(bill, indent=1, sort_keys=True) + "\n"
 
 
@@ -61,11 +66,12 @@ def finish(wheel: Path, into: Path, root: str, linked: dict[str, str]) -> Path:
     with zipfile.ZipFile(wheel) as archive:
         modes = {info.filename: info.external_attr for info in archive.infolist() if not info.is_dir()}
         entries = {name: archive.read(name) for name in modes}
+    native = source.native_digest(Path(root))
     name = next(entry for entry in entries if entry.endswith(".dist-info/RECORD"))
     del entries[name]
     for entry, body in entries.items():
         if "/sboms/" in entry:
-            entries[entry] = bill_of_materials(body.decode(), root, linked).encode()
+            entries[entry] = bill_of_materials(body.decode(), root, native, linked).encode()
     # The package first and what describes it last, as installers like to find it.
     ordered = dict(sorted(entries.items(), key=lambda item: (".dist-info/" in item[0], item[0])))
     ordered[name] = record(ordered, name)

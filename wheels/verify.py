@@ -18,21 +18,19 @@ sys.path.insert(0, str(Path(__file__).parent))  # also when it is run with -P or
 
 import checks
 import smoke
+import source
 from checks import Broken, Wheel
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-#: What appears beside the source when it is run, and is no part of it.
-BUILT = {".so", ".pyc"}
 
 
 def beside() -> checks.Beside:
     """Read what the wheels are held against."""
     names = frozenset((HERE / "stable_abi_3.11.txt").read_text().split())
     locked = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
-    files = (path for path in (ROOT / "swarmlet").rglob("*") if path.is_file() and path.suffix not in BUILT)
-    source = {str(path.relative_to(ROOT)): path.read_bytes() for path in files}
-    return checks.Beside(names, frozenset((one["name"], one["version"]) for one in locked), source)
+    crates = frozenset((one["name"], one["version"]) for one in locked)
+    return checks.Beside(names, crates, source.package(ROOT), source.native_digest(ROOT))
 
 
 def read(path: Path) -> Wheel:

@@ -122,11 +122,16 @@ class MadeUpWheel:
     platform: str = "manylinux_2_28_x86_64"
     library: MadeUpLibrary = field(default_factory=MadeUpLibrary)
     version: str = "0.1.0"
+    native: str = "digest"
     entries: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.info = f"swarmlet-{self.version}.dist-info"
-        bill = {"bomFormat": "CycloneDX", "components": [component("ring", "0.17.14")]}
+        bill = {
+            "bomFormat": "CycloneDX",
+            "metadata": {"properties": [{"name": "swarmlet:native-source", "value": self.native}]},
+            "components": [component("ring", "0.17.14")],
+        }
         self.entries = {
             "swarmlet/__init__.py": b'__version__ = "0.1.0"\n',
             "swarmlet/_native.abi3.so": elf(self.library),

@@ -22,7 +22,7 @@ HERE_WHEELS = sorted(WHEELS.glob(f"swarmlet-*-manylinux*_{os.uname().machine}.wh
 def test_a_bill_of_materials_loses_the_folder_and_gains_what_was_linked() -> None:
     bill = {"bomFormat": "CycloneDX", "ref": "path+file:///home/me/native#swarmlet-native@0.1.0"}
     bill["components"] = [component("ring", "0.17.14")]
-    text = finish.bill_of_materials(json.dumps(bill), "/home/me", {"rust-std": "1.85.1"})
+    text = finish.bill_of_materials(json.dumps(bill), "/home/me", "digest", {"rust-std": "1.85.1"})
     assert "/home/me" not in text
     assert "path+file:///swarmlet/native#swarmlet-native@0.1.0" in text
     assert [one["name"] for one in json.loads(text)["components"]] == ["ring", "rust-std"]
@@ -37,6 +37,8 @@ def test_the_same_entries_make_the_same_bytes_wherever_and_in_whatever_order_the
     for place in ("one", "two"):
         source, into = tmp_path / place, tmp_path / f"{place}-done"
         source.mkdir()
+        for name in ("Cargo.toml", "Cargo.lock"):
+            (source / name).touch()
         into.mkdir()
         name = f"{made.info}/sboms/swarmlet.cyclonedx.json"
         bill = {"bomFormat": "CycloneDX", "ref": f"path+file://{source}/native", "components": []}

@@ -19,7 +19,7 @@ from tests.wheels.made_up import elf as made_up_elf
 ROOT = Path(__file__).parents[2]
 SOURCE = {"swarmlet/__init__.py": b'__version__ = "0.1.0"\n'}
 STABLE = frozenset((ROOT / "wheels/stable_abi_3.11.txt").read_text().split())
-BESIDE = checks.Beside(STABLE, frozenset({("ring", "0.17.14")}), SOURCE)
+BESIDE = checks.Beside(STABLE, frozenset({("ring", "0.17.14")}), SOURCE, "digest")
 X86, ARM, MUSL_X86 = "manylinux_2_28_x86_64", "manylinux_2_31_armv7l", "musllinux_1_2_x86_64"
 BILL = "swarmlet-0.1.0.dist-info/sboms/swarmlet.cyclonedx.json"
 MUSL = MadeUpLibrary(needed=("libc.so",), versioned=())
@@ -129,6 +129,11 @@ def test_a_bill_of_materials_that_tells_a_folder_is_refused() -> None:
     name = next(entry for entry in made.entries if "/sboms/" in entry)
     made.entries[name] = made.entries[name].replace(b"{", b'{"at": "path+file:///home/me/native#1", ', 1)
     assert "/home/me/native" in answers(wheel(made))["build paths"]
+
+
+def test_a_library_of_another_state_of_the_source_is_found_out() -> None:
+    made = wheel(MadeUpWheel(native="another"))
+    assert answers(made)["contents"] == "the library was built from another state of native/; build it again"
 
 
 def test_record_must_list_every_entry_and_no_other_each_as_it_is() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import smoke
+import source
 from checks import Broken, Platform
 
 from tests.wheels.made_up import MadeUpLibrary, MadeUpWheel
@@ -18,6 +19,7 @@ from tests.wheels.made_up import elf as made_up_elf
 
 ROOT = Path(__file__).parents[2]
 WHEELS = ROOT / "wheels"
+NATIVE = source.native_digest(ROOT)
 
 
 def written(folder: Path, made: MadeUpWheel) -> Path:
@@ -37,15 +39,15 @@ def verified(*words: str | Path) -> tuple[int, str]:
 
 def whole(made: MadeUpWheel) -> MadeUpWheel:
     """Return the wheel with the package as it is in the source."""
-    for path in (ROOT / "swarmlet").rglob("*"):
-        if path.is_file() and path.suffix not in {".so", ".pyc"}:
-            made.entries[str(path.relative_to(ROOT))] = path.read_bytes()
+    made.entries |= source.package(ROOT)
     return made
 
 
 def test_a_right_wheel_passes_and_what_did_not_run_is_said(tmp_path: Path) -> None:
     library = MadeUpLibrary(arch="aarch64", needed=("libc.so",), versioned=())
-    status, said = verified(written(tmp_path, whole(MadeUpWheel("musllinux_1_2_aarch64", library))))
+    status, said = verified(
+        written(tmp_path, whole(MadeUpWheel("musllinux_1_2_aarch64", library, native=NATIVE)))
+    )
     assert status == 0, said
     assert "not run here: no interpreter for aarch64 with musl" in said
     assert "1 wheels, 0 checks failed" in said
@@ -53,7 +55,7 @@ def test_a_right_wheel_passes_and_what_did_not_run_is_said(tmp_path: Path) -> No
 
 def test_one_wrong_wheel_among_right_ones_ends_with_one_and_its_reason(tmp_path: Path) -> None:
     library = MadeUpLibrary(arch="aarch64")
-    right = written(tmp_path, whole(MadeUpWheel("manylinux_2_28_aarch64", library)))
+    right = written(tmp_path, whole(MadeUpWheel("manylinux_2_28_aarch64", library, native=NATIVE)))
     (tmp_path / "wrong").mkdir()
     wrong = written(tmp_path / "wrong", MadeUpWheel("manylinux_2_28_aarch64", library))
     status, said = verified(right, wrong)
