@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from swarmlet import _native
-from swarmlet.agent import control, datadir, words
+from swarmlet.agent import control, datadir, startup, words
 from swarmlet.agent.api import Parts, Views
 from swarmlet.agent.control import Command, ControlServer
 from swarmlet.agent.events import Outcome
@@ -62,11 +62,13 @@ class Options(NamedTuple):
         reset_identity: Give up an identity that is damaged and join anew.
         chosen: Fields of the config that a person chose (``api_port``, ``metrics_port``): a port that was
             chosen and is taken is an error, the default moves.
+        notes: What was found before this, for ``swarmlet status`` to show.
     """
 
     once: bool = False
     reset_identity: bool = False
     chosen: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
 
 async def run_agent(
@@ -146,6 +148,7 @@ class Agent:
         self._member: Member | None = None
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ready = False
+        self._notes = list(self._options.notes)
 
     async def run(self) -> int:
         """Run from the lock to the last goodbye; see :func:`run_agent`."""
@@ -167,6 +170,9 @@ class Agent:
                 return self._no_token()
         me = await look(self._config, self._clock)
         self._steps.step(st.HARDWARE, "hardware", words.hardware(me.profile))
+        engine = me.profile.container_engine
+        for note in await asyncio.to_thread(startup.shortcomings, self._config, engine):
+            self._note(note)
         ports = self._bind()
         try:
             async with self._linked() as link:
@@ -311,9 +317,14 @@ class Agent:
             servers.append(LocalServer(bound, routes))
             if bound.moved_from is not None:
                 moved = f"port {bound.moved_from} is taken; the local API is on {bound.port} instead"
-                views.notes.append(moved)
-                self._steps.warn(moved)
+                self._note(moved)
+        views.notes.extend(self._notes)
         return servers
+
+    def _note(self, text: str) -> None:
+        """Warn now, and keep it for ``swarmlet status``."""
+        self._notes.append(text)
+        self._steps.warn(text)
 
     def _control(self, life: Life) -> ControlServer | None:
         try:

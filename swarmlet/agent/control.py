@@ -1,7 +1,8 @@
 """Local control of a running agent: one JSON line in, one JSON line out, over a unix socket (L3).
 
 Only this user and root are heard, as the kernel tells who calls (SO_PEERCRED), and no workload. What a
-command does is for ``app.py``; here are the socket, its bounds and the caller's side of it.
+command does is for ``app.py``; here are the socket, its bounds and the caller's side on an event loop
+(``report/local.py`` has the form of what is said, and a caller's side without one).
 """
 
 from __future__ import annotations
@@ -11,58 +12,27 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from swarmlet.config.caller import caller_of, is_confined
 from swarmlet.errors import SwarmletError, error
+from swarmlet.report.local import MOST_ANSWER, SOCKET_NAME, Answer, Command, address, unpack
+
+__all__ = ["Command", "ControlServer", "Handler", "ask", "bind"]
 
 _log = logging.getLogger(__name__)
 
-SOCKET_NAME = "agent.sock"
-#: The longest request and the longest answer, in bytes.
+#: The longest request, in bytes.
 MOST_REQUEST = 4_096
-MOST_ANSWER = 262_144
 #: Callers at a time; more wait in the backlog.
 MOST_CALLERS = 4
 #: Seconds a caller may take to say what it wants.
 REQUEST_S = 5.0
-#: The longest address of a unix socket, without the final zero (unix(7)).
-_MOST_PATH = 107
-
-
-class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a caller wants: ``status`` or ``leave``."""
-
-    do: str
-    force: bool = False
-
 
 #: Carries a command out and returns what to answer. A :class:`SwarmletError` is answered as such.
 Handler = Callable[[Command], Awaitable[object]]
-
-
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What goes back: ``result``, or an error of the catalogue by code and fields."""
-
-    result: msgspec.Raw = msgspec.Raw(b"null")
-    code: str = ""
-    fields: dict[str, str] = msgspec.field(default_factory=dict)
-
-
-@contextlib.contextmanager
-def _address(data_dir: str) -> Iterator[str]:
-    """Yield an address of the socket that is short enough, through the directory's descriptor if need be."""
-    path = f"{data_dir}/{SOCKET_NAME}"
-    if len(os.fsencode(path)) <= _MOST_PATH:
-        yield path
-        return
-    fd = os.open(data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{fd}/{SOCKET_NAME}"
-    finally:
-        os.close(fd)
 
 
 def bind(data_dir: str) -> socket.socket:
@@ -77,8 +47,8 @@ def bind(data_dir: str) -> socket.socket:
     try:
         listener.setblocking(False)  # noqa: FBT003
         # The mode is set before anyone can connect: a bound socket accepts only once it listens.
-        with _address(data_dir) as address:
-            listener.bind(address)
+        with address(data_dir) as name:
+            listener.bind(name)
         os.chmod(f"{data_dir}/{SOCKET_NAME}", 0o600)  # noqa: PTH101
         listener.listen(MOST_CALLERS)
     except OSError:
@@ -182,8 +152,8 @@ async def ask(data_dir: str, command: Command, timeout_s: float) -> object:
         one.setblocking(False)  # noqa: FBT003
         try:
             async with asyncio.timeout(timeout_s):
-                with _address(data_dir) as address:
-                    await loop.sock_connect(one, address)
+                with address(data_dir) as name:
+                    await loop.sock_connect(one, name)
                 await loop.sock_sendall(one, msgspec.json.encode(command) + b"\n")
                 line = await _read_line(one, MOST_ANSWER)
         except PermissionError:
@@ -192,18 +162,4 @@ async def ask(data_dir: str, command: Command, timeout_s: float) -> object:
             raise error("SWL-205", what_waited="the agent's answer", seconds=f"{timeout_s:.0f}") from None
         except OSError:
             raise error("SWL-308", path=data_dir) from None
-    return _unpack(line, data_dir)
-
-
-def _unpack(line: bytes, data_dir: str) -> object:
-    try:
-        answer = msgspec.json.decode(line, type=Answer)
-    except msgspec.MsgspecError:
-        raise error("SWL-308", path=data_dir) from None  # it ended while it answered
-    if answer.code:
-        raise error(answer.code, **_without(answer.fields, "code", "self"))
-    return msgspec.json.decode(answer.result)
-
-
-def _without(fields: Mapping[str, str], *names: str) -> dict[str, str]:
-    return {name: value for name, value in fields.items() if name not in names}
+    return unpack(line, data_dir)

@@ -12,10 +12,10 @@ import fcntl
 import os
 
 from swarmlet.errors import SwarmletError, error
+from swarmlet.report.local import LOCK_NAME
 
 #: The check before a join writes and syncs this many bytes: more than both identity slots take.
 PROBE_BYTES = 65_536
-_LOCK = "agent.lock"
 _PROBE = ".write-check"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -83,7 +83,7 @@ def lock(path: str, program: str = "swarmlet agent") -> int:
 
 
 def _open_lock(path: str) -> int:
-    name = f"{path}/{_LOCK}"
+    name = f"{path}/{LOCK_NAME}"
     flags = os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         return os.open(name, os.O_RDWR | os.O_CREAT | flags, 0o600)
@@ -106,4 +106,15 @@ def _read_pid(fd: int) -> str:
 def _failure(path: str, fault: OSError) -> SwarmletError:
     if fault.errno in _FULL:
         return error("SWL-302", path=path)
+    if fault.errno in {errno.EACCES, errno.EPERM} and (owner := _foreign_owner(path)) is not None:
+        ids = {"uid": str(os.geteuid()), "gid": str(os.getegid())}
+        return error("SWL-311", path=path, owner=str(owner), **ids)
     return error("SWL-301", path=path, detail=(fault.strerror or str(fault)).lower())
+
+
+def _foreign_owner(path: str) -> int | None:
+    """Return who owns the directory, when that is another user than this one."""
+    with contextlib.suppress(OSError):
+        owner = os.stat(path).st_uid  # noqa: PTH116 - as above
+        return None if owner == os.geteuid() else owner
+    return None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
 from swarmlet.cli.settings import add_settings, node_settings
+from swarmlet.cli.standing import settle
 from swarmlet.cli.words import instant
 from swarmlet.config import keys
-from swarmlet.errors import Exit
+from swarmlet.errors import Exit, SwarmletError
 
 if TYPE_CHECKING:
     from swarmlet.agent.reach import ReachView
@@ -81,8 +83,9 @@ def run(args: argparse.Namespace, render: Renderer) -> int:
 
 
 def _run(args: argparse.Namespace, render: Renderer) -> int:
-    from swarmlet.agent.app import Options, run_agent  # noqa: PLC0415 - the agent is loaded by its own commands
-    from swarmlet.cli.token_input import take_token  # noqa: PLC0415 - as above
+    from swarmlet.agent import startup  # noqa: PLC0415 - the agent is loaded by its own commands
+    from swarmlet.agent.app import Options, TokenSource, run_agent  # noqa: PLC0415 - as above
+    from swarmlet.cli.token_input import hold_token, take_token  # noqa: PLC0415 - as above
     from swarmlet.report import logs  # noqa: PLC0415 - as above
 
     loaded = node_settings(args)
@@ -91,17 +94,24 @@ def _run(args: argparse.Namespace, render: Renderer) -> int:
     logs.configure(level, config.log_format)
     for warning in loaded.warnings:
         render.warn(warning)
+    path = args.token_file or config.auth_token_file
+    token: TokenSource = partial(take_token, args.token, path, render)
+    notes: tuple[str, ...] = ()
+    standing = startup.standing(config)
+    if standing is not None:
+        # The file may be root's, and this process root for the last time.
+        if startup.needs_token(config, reset_identity=args.reset_identity):
+            token = hold_token(args.token, path, render)
+        notes = startup.take(config, standing)
+        for note in notes:
+            render.warn(note)
     options = Options(
         once=args.once,
         reset_identity=args.reset_identity,
         chosen=frozenset(key.field for key in keys.KEYS if loaded.chosen(key.field)),
+        notes=notes,
     )
-    path = args.token_file or config.auth_token_file
-    return _complete(
-        run_agent(
-            config, lambda: take_token(args.token, path, render), steps=ShownSteps(render), options=options
-        )
-    )
+    return _complete(run_agent(config, token, steps=ShownSteps(render), options=options))
 
 
 def add_leave(parser: Parser) -> None:
@@ -120,7 +130,9 @@ def leave(args: argparse.Namespace, render: Renderer) -> Exit:
     """Leave the cluster for good: tell it, end all work, remove the identity."""
     from swarmlet.agent.leaving import leave as leave_cluster  # noqa: PLC0415 - as above
 
-    done = _complete(leave_cluster(node_settings(args).config, force=args.force))
+    config = node_settings(args).config
+    settle(config)
+    done = _complete(leave_cluster(config, force=args.force))
     if done.node:
         render.out(done.node)
     told = "the cluster was told" if done.told else "the cluster could not be told and still lists it"
@@ -142,7 +154,9 @@ def status(args: argparse.Namespace, render: Renderer) -> Exit:
     """Show how this device stands with its cluster, since when, why, and what to do."""
     from swarmlet.agent import app  # noqa: PLC0415 - as above
 
-    found = _complete(app.status(node_settings(args).config))
+    config = node_settings(args).config
+    settle(config)
+    found = _complete(app.status(config))
     link = found.connection
     facts = [
         ("node", found.node or "-"),
@@ -180,10 +194,19 @@ def add_health(parser: Parser) -> None:
 
 
 def health(args: argparse.Namespace, render: Renderer) -> Exit:
-    """Show the health of this device's agent; exit 1 unless it is well."""
-    from swarmlet.agent import app  # noqa: PLC0415 - as above
+    """Show the health of this device's agent; exit 1 when it is failing or there is none.
 
-    found = _complete(app.health(node_settings(args).config))
+    It runs each minute in every container, so it loads neither the agent nor an event loop.
+    """
+    from swarmlet.cli.health import examine  # noqa: PLC0415 - as above
+
+    config = node_settings(args).config
+    settle(config)
+    try:
+        found = examine(config.data_dir)
+    except SwarmletError as failure:
+        render.fail(failure)
+        return Exit.FAILED  # a container engine knows 0 and 1
     rows = [
         [one.name, one.status, f"{one.since_seconds:.0f}s", one.why or "-", one.next or "-"]
         for one in found.checks
@@ -212,6 +235,7 @@ def test_connection(args: argparse.Namespace, render: Renderer) -> Exit:
 
     config = node_settings(args).config
     token = take_token(args.token, args.token_file, render)
+    settle(config)
     found = _complete(reach.test_connection(config, reach.known(config, token)))
     render.emit(found, args.output, table=lambda _wide: _reach_table(found), names=list)
     if any(one.trusted or (one.reached and one.trusted is None) for one in found):

@@ -9,6 +9,7 @@ import msgspec
 from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
 from swarmlet.cli.settings import add_settings, node_settings
+from swarmlet.cli.standing import settle
 from swarmlet.cli.words import instant
 from swarmlet.config import keys
 from swarmlet.config.load import NODE, examine
@@ -33,6 +34,7 @@ def profile(args: argparse.Namespace, render: Renderer) -> Exit:
     from swarmlet.hardware.probe import probe  # noqa: PLC0415 - only this command probes
 
     config = node_settings(args).config
+    settle(config)
     found = probe(node_name=config.node_name, data_dir=config.data_dir, docker_host=config.docker_host)
     render.emit(found, args.output, table=lambda _wide: ([], []), names=list)
     return Exit.DONE
@@ -158,7 +160,9 @@ def identity_show(args: argparse.Namespace, render: Renderer) -> Exit:
     from swarmlet._native import IdentityStore, NativeError  # noqa: PLC0415 - only this command
     from swarmlet.errors import from_native  # noqa: PLC0415 - only this command
 
-    directory = node_settings(args).config.data_dir
+    config = node_settings(args).config
+    directory = config.data_dir
+    settle(config)
     try:
         identity = IdentityStore(f"{directory}/identity").load()
     except NativeError as failure:

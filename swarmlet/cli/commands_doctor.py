@@ -10,6 +10,7 @@ import msgspec
 from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
 from swarmlet.cli.settings import add_settings
+from swarmlet.cli.standing import settle
 from swarmlet.config import keys
 from swarmlet.config.keys import Config
 from swarmlet.config.load import NODE, examine
@@ -47,6 +48,7 @@ def doctor(args: argparse.Namespace, render: Renderer) -> Exit:
     settings = examine(NODE, taken_flags(args, keys.KEYS), args.config_file)
     config = usable(settings)
     token = take_token(args.token, args.auth_token_file or config.auth_token_file, render)
+    settle(config)
     report = checks.examine(asyncio.run(look(config, settings, token)))
     render.emit(report, args.output, table=lambda _wide: _table(report), names=list)
     failed = sum(one.state == checks.FAILED for one in report.findings)

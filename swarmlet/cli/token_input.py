@@ -7,11 +7,12 @@ command line already was one, and stays visible to other users of the machine: t
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from swarmlet._native import NativeError, Token
 from swarmlet.cli.render import Renderer
 from swarmlet.config.token_file import open_token_file
-from swarmlet.errors import from_native
+from swarmlet.errors import SwarmletError, from_native
 
 
 def take_token(text: str | None, path: str | None, render: Renderer) -> Token | None:
@@ -43,3 +44,26 @@ def take_token(text: str | None, path: str | None, render: Renderer) -> Token | 
             os.close(file.fd)
     except NativeError as failure:
         raise from_native(*failure.args, path=path or "-") from None
+
+
+def hold_token(text: str | None, path: str | None, render: Renderer) -> Callable[[], Token | None]:
+    """Read a token's file now, while this process may, and give it once, later.
+
+    What is typed on standard input, or is in an argument, can wait. What was wrong is told when it is asked
+    for. Arguments and errors as :func:`take_token`.
+    """
+    if text is not None or path in {None, "-"}:
+        return lambda: take_token(text, path, render)
+    held: list[Token | SwarmletError | None] = []
+    try:
+        held.append(take_token(None, path, render))
+    except SwarmletError as failure:
+        held.append(failure)
+
+    def give() -> Token | None:
+        found = held.pop() if held else None
+        if isinstance(found, SwarmletError):
+            raise found
+        return found
+
+    return give

@@ -42,6 +42,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_format: str = "auto"
     log_export: str = "none"
     data_dir: str = "/data"
+    run_as: str | None = None
     cluster: str | None = None
     discovery_port: int = 7946
     bind_interface: str | None = None
@@ -100,6 +101,16 @@ KEYS: tuple[Key, ...] = (
         flag="--data-dir", is_path=True,
         default_shown="/data in a container that has it; else /var/lib/swarmlet for root; "
         "else ~/.local/state/swarmlet",
+    ),
+    Key(
+        "run_as", parse.optional(parse.user(), "none"), None,
+        "the user that an agent which was started as root becomes for good, as UID or UID:GID",
+        "leave it as the image sets it. Before anything else the token file is read, the data directory "
+        "given to that user, and the group of the container engine's socket taken. With none the agent stays "
+        "root, which gives each process workload a user and a control group of its own. Started as another "
+        "user it has no effect",
+        related="what is in SWARM_DATA_DIR and belongs to root is given to this user",
+        default_shown="none; 10001:10001 in the image",
     ),
     Key(
         "cluster", parse.peer(), None,

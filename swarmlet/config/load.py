@@ -12,6 +12,7 @@ import msgspec
 from swarmlet.config import cluster_keys, keys
 from swarmlet.config.check import Place, complete_address, default_data_dir, later, port_clashes
 from swarmlet.config.keys import Key
+from swarmlet.config.privilege import home
 from swarmlet.config.resolve import (
     Origin,
     Problem,
@@ -187,6 +188,11 @@ def in_container(environ: Mapping[str, str] | None = None) -> bool:
     if surroundings.get("container") or surroundings.get("KUBERNETES_SERVICE_HOST"):
         return True
     return os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv")
+
+
+def move_home(directory: str) -> None:
+    """Make ``directory`` the home of this process, after it became another user than it was started as."""
+    os.environ.update(home(os.environ, directory))
 
 
 def outside(name: str) -> str | None:

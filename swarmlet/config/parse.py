@@ -21,6 +21,9 @@ _TOKEN = re.compile(r"swarm_join_[A-Za-z0-9_=+-]{40}", re.IGNORECASE)
 _WITH_UNIT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*[A-Za-z]+\Z")
 #: IFNAMSIZ is 16 with the final zero byte; slashes, colons and white space are refused (dev_valid_name).
 _INTERFACE = re.compile(r"(?!\.{1,2}\Z)[^\s/:\x00-\x1f]{1,15}\Z")
+_USER = re.compile(r"([0-9]{1,10})(?::([0-9]{1,10}))?\Z")
+#: The kernel's word for "no change" where it takes a user.
+NOBODY_AT_ALL = 2**32 - 1
 _TRUTH = {
     "true": True, "yes": True, "on": True, "1": True,
     "false": False, "no": False, "off": False, "0": False,
@@ -101,6 +104,23 @@ def choice(names: tuple[str, ...], aliases: Mapping[str, str] | None = None) -> 
         return name
 
     return Parser("one of " + ", ".join(names), read)
+
+
+def user() -> Parser:
+    """Accept ``uid`` or ``uid:gid`` by number, as an image without accounts has no names; written in full."""
+
+    def read(text: str) -> str:
+        match = _USER.match(text)
+        if match is None:
+            raise NotAcceptedError("give numbers: id -u NAME and id -g NAME tell them")
+        uid, gid = int(match[1]), int(match[2] or match[1])
+        if uid == 0:
+            raise NotAcceptedError("0 is root; leave it unset to stay root")
+        if max(uid, gid) >= NOBODY_AT_ALL:
+            raise NotAcceptedError
+        return f"{uid}:{gid}"
+
+    return Parser("a user as UID or UID:GID, in numbers and not 0", read)
 
 
 def truth() -> Parser:

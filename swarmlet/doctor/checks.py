@@ -6,7 +6,6 @@ than it should, *unknown* when it could not be looked at. Every finding but ``ok
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -19,8 +18,6 @@ from swarmlet.model.views import View
 OK, WARNING, FAILED, UNKNOWN = "ok", "warning", "failed", "unknown"
 _RANK = {OK: 0, UNKNOWN: 1, WARNING: 2, FAILED: 3}
 
-#: The oldest API the docker package speaks (its ``MINIMUM_DOCKER_API_VERSION``): Docker 1.12 of 2016.
-OLDEST_API = (1, 24)
 #: IPv6's smallest link (RFC 8200, section 5); gossip packets of 1,200 bytes and TLS records fit into it.
 SMALLEST_MTU = 1280
 #: Free space below which workloads and the journal get into trouble, in bytes.
@@ -75,9 +72,7 @@ def data_directory(facts: Facts) -> Iterator[Finding]:
     if disk.trouble:
         yield _finding("data directory", FAILED, *disk.trouble)
     elif disk.fleeting:
-        fix = "run the container with  -v /opt/swarmlet:/data" if facts.device.container else ""
-        fix = fix or "set SWARM_DATA_DIR to a directory on a disk"
-        yield _finding("data directory", WARNING, f"{disk.path}: {disk.fleeting}", fix)
+        yield _finding("data directory", WARNING, *disk.fleeting)
     else:
         made = "is kept" if disk.exists else "is made when joining"
         yield _finding("data directory", OK, f"{disk.path} {made}")
@@ -205,22 +200,12 @@ def engine(facts: Facts) -> Iterator[Finding]:
         text = f"{seen.reason}; only process workloads can run here"
         yield _finding("container engine", WARNING if broken else OK, text, fix if broken else "")
         return
-    version = api_version(seen.version)
-    if version is not None and version < OLDEST_API:
-        oldest = ".".join(map(str, OLDEST_API))
-        text = f"{seen.version} at {seen.path} is too old: API {oldest} or newer is needed"
-        yield _finding("container engine", WARNING, text, "update the engine (apt-get install docker.io)")
-    else:
-        yield _finding("container engine", OK, f"{seen.version} at {seen.path}")
-
-
-def api_version(text: str) -> tuple[int, int] | None:
-    """Return the API version in ``docker 27.3.1 (api 1.47)``."""
-    match = re.search(r"\(api (\d{1,4})\.(\d{1,4})\)", text)
-    return (int(match[1]), int(match[2])) if match else None
+    yield _finding("container engine", OK, f"{seen.version} at {seen.path}")
 
 
 def _engine_fix(reason: str, *, in_container: bool) -> str:
+    if "too old" in reason:
+        return "update the engine (apt-get install docker.io)"
     if "may not use" in reason:
         if in_container:
             return "start the container as root (no --user): it takes the socket's group, then drops root"

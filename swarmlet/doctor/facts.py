@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from swarmlet.agent.mounts import Fleeting
 from swarmlet.agent.reach import ReachView
 from swarmlet.hardware.engine import EngineView
 from swarmlet.model.profile import Enforcement
@@ -22,7 +23,7 @@ class Disk(NamedTuple):
     path: str
     exists: bool = True
     trouble: tuple[str, str] | None = None
-    fleeting: str | None = None  # why what is written there would not last
+    fleeting: Fleeting | None = None  # why what is written there would not last
     free_bytes: int | None = None
     total_bytes: int | None = None
 

@@ -13,6 +13,7 @@ import socket
 
 from swarmlet import _native
 from swarmlet.agent import app, reach
+from swarmlet.agent.startup import how_fleeting
 from swarmlet.agent.status import StatusView
 from swarmlet.clock import SystemClock
 from swarmlet.config import keys
@@ -76,7 +77,8 @@ def _disk(path: str) -> facts.Disk:
         owner = f"{os.geteuid()}:{os.getegid()}"
         trouble = (f"{place} cannot be written by user {os.geteuid()}", f"sudo chown {owner} {place}")
     free, total = sizes.f_bavail * sizes.f_frsize, sizes.f_blocks * sizes.f_frsize
-    return facts.Disk(path, exists, trouble, None, free, total)
+    lost = how_fleeting(path)
+    return facts.Disk(path, exists, trouble, lost, free, total)
 
 
 def _membership(path: str) -> facts.Membership:

@@ -6,6 +6,7 @@ The ``docker`` package is not needed for this and would cost half of the agent's
 from __future__ import annotations
 
 import os
+import re
 from typing import NamedTuple
 
 import msgspec
@@ -13,6 +14,8 @@ import msgspec
 #: Where engines listen, in the order they are tried when none was named.
 SOCKETS = ("/var/run/docker.sock", "/run/podman/podman.sock")
 TIMEOUT_S = 1.0
+#: The oldest API the docker package speaks (its ``MINIMUM_DOCKER_API_VERSION``): Docker 1.12 of 2016.
+OLDEST_API = (1, 24)
 _MAX_ANSWER = 262144
 _REQUEST = b"GET /version HTTP/1.0\r\nHost: engine\r\nUser-Agent: swarmlet\r\n\r\n"
 
@@ -35,6 +38,13 @@ class _Version(msgspec.Struct):
     components: list[_Component] = msgspec.field(name="Components", default_factory=list)
 
 
+def paths(docker_host: str = "auto") -> tuple[str, ...]:
+    """Return where an engine would be asked, in that order; arguments as :func:`look`."""
+    if docker_host == "off":
+        return ()
+    return SOCKETS if docker_host == "auto" else (docker_host,)
+
+
 def look(docker_host: str = "auto") -> EngineView:
     """Look for a container engine. Blocks for at most a second per socket: not for an event loop.
 
@@ -43,9 +53,9 @@ def look(docker_host: str = "auto") -> EngineView:
     """
     if docker_host == "off":
         return EngineView(None, None, "turned off by SWARM_DOCKER_HOST")
-    paths = SOCKETS if docker_host == "auto" else (docker_host,)
-    reason = "no engine's socket is here: " + ", ".join(paths)
-    for path in paths:
+    tried = paths(docker_host)
+    reason = "no engine's socket is here: " + ", ".join(tried)
+    for path in tried:
         if not os.path.exists(path):  # noqa: PTH110 - pathlib costs milliseconds at every start
             continue
         try:
@@ -56,10 +66,20 @@ def look(docker_host: str = "auto") -> EngineView:
             reason = f"{path} does not answer: {(fault.strerror or str(fault)).lower()}"
         else:
             version = parse_version(answer)
-            if version:
+            if version is None:
+                reason = f"what answers on {path} is no container engine"
+            elif is_too_old(version):
+                oldest = ".".join(map(str, OLDEST_API))
+                reason = f"{version} at {path} is too old: API {oldest} or newer is needed"
+            else:
                 return EngineView(version, path, "")
-            reason = f"what answers on {path} is no container engine"
     return EngineView(None, None, reason)
+
+
+def is_too_old(version: str) -> bool:
+    """Say whether ``docker 1.11.2 (api 1.23)`` is older than can be spoken to; one that is unknown is not."""
+    match = re.search(r"\(api (\d{1,4})\.(\d{1,4})\)", version)
+    return match is not None and (int(match[1]), int(match[2])) < OLDEST_API
 
 
 def ask(path: str) -> bytes:

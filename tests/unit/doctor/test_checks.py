@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from swarmlet.agent.mounts import Fleeting
 from swarmlet.agent.reach import ReachView
 from swarmlet.doctor import checks, facts
 from swarmlet.doctor.checks import FAILED, OK, UNKNOWN, WARNING
@@ -84,7 +85,7 @@ CASES = {
         "read-only",
     ),
     "a layer of the container": (
-        _disk(fleeting="it goes with the container"),
+        _disk(fleeting=Fleeting("it goes with the container", "-v /a:/b")),
         "data directory",
         WARNING,
         "goes with",
@@ -159,7 +160,7 @@ CASES = {
         "may not use",
     ),
     "an old engine": (
-        _engine("docker 1.11 (api 1.23)", "/a", ""),
+        _engine(None, None, "docker 1.11 (api 1.23) at /a is too old: API 1.24 or newer is needed"),
         "container engine",
         WARNING,
         "API 1.24 or newer",
@@ -209,11 +210,3 @@ def test_the_remedy_for_the_memory_cgroup_names_the_file_of_a_raspberry_pi() -> 
         seen = _device(kind=kind, memory_controller="off")
         [found] = [one for one in checks.examine(seen).findings if one.check == "memory limits"]
         assert ("/boot/firmware/cmdline.txt" in found.fix) == named
-
-
-@pytest.mark.parametrize(
-    ("text", "version"),
-    [("docker 27.3.1 (api 1.47)", (1, 47)), ("podman 5", None), ("docker 1 (api x)", None), ("", None)],
-)
-def test_the_api_version_is_read(text: str, version: tuple[int, int] | None) -> None:
-    assert checks.api_version(text) == version
