@@ -69,7 +69,7 @@ remapped_paths() {
 }
 
 build() {
-  local platform=$1 rust zig cpu name upper std=()
+  local platform=$1 rust zig cpu name upper flags std=()
   describe "$platform"
   if ! has_std "$rust"; then
     [ -f "$sysroot/lib/rustlib/src/rust/library/Cargo.lock" ] ||
@@ -82,7 +82,9 @@ build() {
   name=${rust//-/_} upper=$(tr a-z- A-Z_ <<<"$rust")
   export "CC_$name=$rust-cc" "AR_$name=$rust-ar" "CARGO_TARGET_${upper}_LINKER=$rust-link-cc"
   cargo fetch --quiet --locked --manifest-path "$root/native/Cargo.toml"
-  export RUSTFLAGS="-C target-feature=-crt-static -C link-self-contained=no$(remapped_paths)"
+  # musl: the C library of the system, not a copy of it inside, and zig's start files instead of Rust's.
+  case $rust in *-musl*) flags='-C target-feature=-crt-static -C link-self-contained=no' ;; *) flags= ;; esac
+  export RUSTFLAGS="$flags$(remapped_paths)"
   printf 'wheels: %s%s\n' "$platform" "${std:+, with the standard library}"
   (cd "$root" && maturin build --quiet --release --locked --target "$rust" --compatibility "${platform%_"${platform#*linux_*_*_}"}" \
     --out "$out/$platform" "${std[@]}")
@@ -92,12 +94,14 @@ build() {
 
 build_sdist() {
   printf 'wheels: the source distribution\n'
-  (cd "$root" && maturin sdist --quiet --out "$here" >/dev/null)
+  (cd "$root" && maturin sdist --out "$here") >"$out/log" 2>&1 || { cat "$out/log" >&2; exit 1; }
 }
 
 [ "${1:-}" != --list ] || { printf '%s\n' "${platforms[@]}"; exit 0; }
 for platform in "$@"; do [ "$platform" = sdist ] || describe "$platform"; done
 check_tools
+# Optimising across all crates at once takes longer and makes it a tenth smaller; developers' builds do without.
+export CARGO_PROFILE_RELEASE_LTO=${CARGO_PROFILE_RELEASE_LTO:-fat}
 # The interpreter of this machine says nothing about the target: the stable ABI is linked without one.
 export PYO3_NO_PYTHON=1 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-315532800} CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target/wheels}
 tools=$CARGO_TARGET_DIR/tools
