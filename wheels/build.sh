@@ -87,7 +87,7 @@ build() {
   export RUSTFLAGS="$flags$(remapped_paths)"
   printf 'wheels: %s%s\n' "$platform" "${std:+, with the standard library}"
   (cd "$root" && maturin build --quiet --release --locked --target "$rust" --compatibility "${platform%_"${platform#*linux_*_*_}"}" \
-    --out "$out/$platform" "${std[@]}")
+    --out "$out/$platform" "${std[@]}") >"$out/log" 2>&1 || { cat "$out/log" >&2; exit 1; }
   "$python" "$here/finish.py" "$out/$platform"/*.whl --into "$here" --source "$root" \
     --rust "$(rustc --version | cut -d' ' -f2)" --zig "$("$zig_program" version)"
 }
