@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import random
+import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, NamedTuple, TypeVar
 
@@ -83,7 +84,7 @@ async def run_agent(
         options: How to start.
 
     Returns:
-        0 after SIGTERM, SIGINT or a leave; 130 when it was interrupted before it had joined.
+        0 after SIGTERM or a leave; 130 after SIGINT, and when it was asked to end before it had joined.
 
     Raises:
         SwarmletError: Why it cannot run: for one ``SWL-112`` no token, ``SWL-207`` removed, ``SWL-304`` port
@@ -281,7 +282,7 @@ class Agent:
             await workloads.close()
         if outcome is Outcome.REVOKED:
             raise error("SWL-207")
-        return Exit.DONE
+        return Exit.INTERRUPTED if self._signals.number == signal.SIGINT else Exit.DONE
 
     def _crew(self, node: Node, workloads: Supervisor, ports: dict[str, Bound]) -> Crew:
         link, clock, standing = node.link, self._clock, self._standing

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 
+from swarmlet.agent.lasting import refusal
 from swarmlet.errors import SwarmletError, error
 from swarmlet.report.local import LOCK_NAME
 
@@ -109,7 +110,7 @@ def _failure(path: str, fault: OSError) -> SwarmletError:
     if fault.errno in {errno.EACCES, errno.EPERM} and (owner := _foreign_owner(path)) is not None:
         ids = {"uid": str(os.geteuid()), "gid": str(os.getegid())}
         return error("SWL-311", path=path, owner=str(owner), **ids)
-    return error("SWL-301", path=path, detail=(fault.strerror or str(fault)).lower())
+    return error("SWL-301", path=path, detail=refusal(path, fault))
 
 
 def _foreign_owner(path: str) -> int | None:

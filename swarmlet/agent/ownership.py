@@ -12,6 +12,7 @@ import errno
 import os
 import stat
 
+from swarmlet.agent.lasting import refusal
 from swarmlet.config.privilege import User, unusable_directory
 from swarmlet.errors import error
 
@@ -31,7 +32,7 @@ def own(path: str, user: User) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)  # noqa: PTH103 - pathlib costs milliseconds at every start
         top = os.open(path, _DIRECTORY)
     except OSError as fault:
-        detail = (fault.strerror or str(fault)).lower()
+        detail = refusal(path, fault)
         if fault.errno in {errno.ELOOP, errno.ENOTDIR} and os.path.islink(path):  # noqa: PTH114
             detail = "it is a link; name the directory it leads to"
         raise error("SWL-301", path=path, detail=detail) from None

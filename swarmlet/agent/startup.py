@@ -9,16 +9,13 @@ from __future__ import annotations
 import logging
 import os
 
-from swarmlet.agent.mounts import Fleeting, fleeting
+from swarmlet.agent.lasting import contained, how_fleeting
 from swarmlet.agent.ownership import own
 from swarmlet.config.becoming import become, engine_socket
 from swarmlet.config.keys import Config
-from swarmlet.config.load import in_container
 from swarmlet.config.privilege import Standing, agents_standing, lacking, user_of
 from swarmlet.errors import SwarmletError
 from swarmlet.hardware.engine import look, paths
-from swarmlet.hardware.gather import is_container
-from swarmlet.hardware.reader import Reader
 from swarmlet.identity.store import Vault
 
 _log = logging.getLogger(__name__)
@@ -72,17 +69,6 @@ def shortcomings(config: Config, engine: str | None) -> tuple[str, ...]:
     return tuple(str(one) for one in (lost, idle) if one)
 
 
-def how_fleeting(data_dir: str) -> Fleeting | None:
-    """Say why what is in the data directory will be lost, if it will."""
-    return fleeting(_mountinfo(), os.path.realpath(data_dir), in_container=contained())
-
-
-def contained() -> bool:
-    """Say whether this runs in a container. An overlay at the root alone is no sign: systems have it, too."""
-    reader = Reader()
-    return in_container() or is_container(reader, None, reader.text("/proc/self/cgroup"))
-
-
 def _engine_trouble(config: Config) -> str | None:
     """Return why an engine whose socket is here cannot be used."""
     socket = engine_socket(paths(config.docker_host))
@@ -93,12 +79,3 @@ def _engine_trouble(config: Config) -> str | None:
         return lacking(os.geteuid(), groups, socket, in_container=contained())
     found = look(config.docker_host)
     return None if found.version else f"containers cannot be run here: {found.reason}"
-
-
-def _mountinfo() -> str | None:
-    try:
-        # A machine with many containers has more than the reader's 64 KiB of it.
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return file.read()
-    except OSError:
-        return None

@@ -13,7 +13,7 @@ import socket
 
 from swarmlet import _native
 from swarmlet.agent import app, reach
-from swarmlet.agent.startup import how_fleeting
+from swarmlet.agent.lasting import how_fleeting
 from swarmlet.agent.status import StatusView
 from swarmlet.clock import SystemClock
 from swarmlet.config import keys

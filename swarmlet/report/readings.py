@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from swarmlet.model.health import Health, Reading
+
+T = TypeVar("T")
 
 #: Below this share of the file system, or this many bytes, the disk counts as nearly full.
 DISK_SHARE = 0.05
@@ -116,13 +118,15 @@ class Sensors:
         """Return a sample; a sensor that fails is unknown, never an exception."""
         import psutil  # noqa: PLC0415 - a megabyte that the first seconds of a start do not need
 
-        machine = psutil.virtual_memory()
+        machine = _tried(psutil.virtual_memory)
         limit, charged = map(_number, self._cgroup) if self._cgroup else (None, None)
-        used, total = memory(machine.total - machine.available, machine.total, limit, charged)
-        network = psutil.net_io_counters(nowrap=False)
+        sizes = (machine.total - machine.available, machine.total) if machine else (0, 0)
+        used, total = memory(*sizes, limit, charged)
+        network = _tried(lambda: psutil.net_io_counters(nowrap=False))
+        own = _tried(lambda: psutil.Process().memory_info())
         free, size = self._disk()
         return Sample(
-            cpu_percent=psutil.cpu_percent(interval=None),
+            cpu_percent=_tried(lambda: psutil.cpu_percent(interval=None)) or 0.0,
             memory_used=used,
             memory_total=total,
             net_rx=network.bytes_recv if network else 0,
@@ -131,7 +135,7 @@ class Sensors:
             disk_free=free,
             disk_total=size,
             throttled=(_number(_THROTTLE_FILE, 16) or 0) if self._has_throttle else 0,
-            resident=psutil.Process().memory_info().rss,
+            resident=own.rss if own else 0,
         )
 
     def _disk(self) -> tuple[int | None, int | None]:
@@ -142,13 +146,20 @@ class Sensors:
         return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
 
-def _temperature() -> float | None:
+def _tried(read: Callable[[], T]) -> T | None:
+    """Return what ``read`` returns; ``None`` where /proc or /sys is absent, masked or odd."""
     import psutil  # noqa: PLC0415 - as above
 
     try:
-        found = psutil.sensors_temperatures()
-    except (OSError, ValueError, AttributeError):
+        return read()
+    except (OSError, ValueError, LookupError, AttributeError, RuntimeError, psutil.Error):
         return None
+
+
+def _temperature() -> float | None:
+    import psutil  # noqa: PLC0415 - as above
+
+    found = _tried(psutil.sensors_temperatures) or {}
     return warmest({name: [entry.current for entry in entries] for name, entries in found.items()})
 
 
