@@ -11,9 +11,9 @@ command -v docker >/dev/null && docker version >/dev/null 2>&1 ||
 mapfile -t all < <(wheels/build.sh --list)
 [ $# -gt 0 ] || set -- "${all[@]}"
 scripts/image_base.sh
-rm -f wheels/swarmlet-*.whl wheels/swarmlet-*.tar.gz
 for platform in "$@" sdist; do
   started=$SECONDS
+  if [ "$platform" = sdist ]; then rm -f wheels/swarmlet-*.tar.gz; else rm -f wheels/swarmlet-*-"$platform".whl; fi
   DOCKER_BUILDKIT=1 docker build --quiet --file Dockerfile.multiarch --target wheel --build-arg "WHEEL=$platform" \
     --output type=local,dest=wheels . >/dev/null || fail "$platform could not be built" \
     "see why: DOCKER_BUILDKIT=1 docker build --progress plain -f Dockerfile.multiarch --target wheel --build-arg WHEEL=$platform ."
@@ -21,4 +21,11 @@ for platform in "$@" sdist; do
 done
 wheels/collect.sh
 ls -l wheels/swarmlet-* | awk '{ printf "%10d bytes  %s\n", $5, $9 }'
-"$python" wheels/verify.py --install
+
+# The wheels of other machines are imported where qemu is; this machine's is installed as a user would.
+words=()
+if command -v qemu-aarch64-static >/dev/null && command -v qemu-arm-static >/dev/null; then
+  for path in $(wheels/interpreters.sh target/pythons); do words+=(--python "$path"); done
+fi
+compgen -G "wheels/swarmlet-*-manylinux_*_$(uname -m).whl" >/dev/null && words+=(--install)
+"$python" wheels/verify.py "${words[@]}"
