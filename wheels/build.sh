@@ -75,7 +75,7 @@ build() {
     [ -f "$sysroot/lib/rustlib/src/rust/library/Cargo.lock" ] ||
       fail "Rust's standard library for $rust is neither installed nor there as source to build it" \
            'install the source (apt-get install rust-src), or build in Docker: make wheels'
-    std=(-Z build-std=std,panic_unwind)
+    std=(-Z 'build-std=std,panic_unwind')
     export RUSTC_BOOTSTRAP=1 # build-std is not stable; this is the one unstable thing used
   fi
   write_tools
@@ -84,7 +84,8 @@ build() {
   cargo fetch --quiet --locked --manifest-path "$root/native/Cargo.toml"
   # musl: the C library of the system, not a copy of it inside, and zig's start files instead of Rust's.
   case $rust in *-musl*) flags='-C target-feature=-crt-static -C link-self-contained=no' ;; *) flags= ;; esac
-  export RUSTFLAGS="$flags$(remapped_paths)"
+  RUSTFLAGS="$flags$(remapped_paths)"
+  export RUSTFLAGS
   printf 'wheels: %s%s\n' "$platform" "${std:+, with the standard library}"
   (cd "$root" && maturin build --quiet --release --locked --target "$rust" --compatibility "${platform%_"${platform#*linux_*_*_}"}" \
     --out "$out/$platform" "${std[@]}") >"$out/log" 2>&1 || { cat "$out/log" >&2; exit 1; }
