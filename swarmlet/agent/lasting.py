@@ -35,4 +35,4 @@ def refusal(path: str, fault: OSError) -> str:
     """Return the system's words for why a directory cannot be made or written, and what they may mean."""
     words = (fault.strerror or str(fault)).lower()
     lost = how_fleeting(path) if fault.errno == errno.EROFS else None
-    return f"{words}, and it is no mount of its own: {lost.fix}" if lost else words
+    return f"{words}, and it is no volume: {lost.fix}" if lost and lost.unmounted else words

@@ -32,6 +32,7 @@ class Fleeting(NamedTuple):
 
     why: str
     fix: str
+    unmounted: bool = False  # nothing is mounted there at all
 
     def __str__(self) -> str:
         """Return it as one warning."""
@@ -87,7 +88,7 @@ def fleeting(mountinfo: str | None, path: str, *, in_container: bool) -> Fleetin
         why = f"{path} is a volume without a name: a new container will not find this device's identity"
     else:
         return None
-    return Fleeting(why, fix)
+    return Fleeting(why, fix, mount.point == "/")
 
 
 def _unescape(text: str) -> str:

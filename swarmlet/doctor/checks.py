@@ -72,7 +72,7 @@ def data_directory(facts: Facts) -> Iterator[Finding]:
     if disk.trouble:
         yield _finding("data directory", FAILED, *disk.trouble)
     elif disk.fleeting:
-        yield _finding("data directory", WARNING, *disk.fleeting)
+        yield _finding("data directory", WARNING, disk.fleeting.why, disk.fleeting.fix)
     else:
         made = "is kept" if disk.exists else "is made when joining"
         yield _finding("data directory", OK, f"{disk.path} {made}")
