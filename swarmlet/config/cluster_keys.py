@@ -21,6 +21,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     advertise: tuple[str, ...] = ()
     max_unproven: int = 256
     max_per_address: int = 32
+    announce: bool = True
     log_level: str = "info"
     log_format: str = "auto"
 
@@ -78,6 +79,15 @@ KEYS: tuple[Key, ...] = (
         "the most such connections of one IP address",
         "raise it when many devices come through one address (NAT); what comes on top is closed",
         related="no more than STRATOSWARM_MAX_UNPROVEN has an effect",
+    ),
+    Key(
+        "announce", parse.truth(), "true",
+        "whether devices on the same network can find the cluster, by broadcast and by mDNS",
+        "leave it on for  swarmlet discover-and-join. What is told is the cluster's name, id, key and "
+        "addresses; joining takes a token all the same. With false nothing is sent and nothing is answered",
+        related="needs UDP 7946 and 5353 on the host's own network; a STRATOSWARM_BIND on loopback is never "
+        "announced",
+        flag="--announce",
     ),
     Key(
         "log_level", parse.choice(("debug", "info", "warn", "error"), {"warning": "warn"}), "info",

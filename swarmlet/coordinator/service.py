@@ -19,6 +19,7 @@ from swarmlet.clock import Clock, SystemClock
 from swarmlet.config.cluster_keys import ClusterConfig
 from swarmlet.config.load import Loaded
 from swarmlet.coordinator import descriptors, lock, socket_place
+from swarmlet.coordinator.announcing import Announcing
 from swarmlet.coordinator.api.call import Services
 from swarmlet.coordinator.api.server import served
 from swarmlet.coordinator.ca import Authority
@@ -47,8 +48,10 @@ from swarmlet.coordinator.timekeeper import Timekeeper
 from swarmlet.errors import SwarmletError, error
 from swarmlet.link import events as ev
 from swarmlet.link.engine import Link
-from swarmlet.link.messages import Settings
+from swarmlet.link.messages import PROTOCOL_VERSION, Settings
 from swarmlet.model import places
+from swarmlet.model.address import is_loopback, parse_address
+from swarmlet.model.announcement import Announcement
 from swarmlet.model.views import ClusterView
 
 logger = logging.getLogger(__name__)
@@ -62,6 +65,7 @@ class CoordinatorConfig(NamedTuple):
     terms: Terms = Terms()
     flood: Flood = Flood()
     accept_clock: bool = False
+    announce: bool = False
 
 
 def run_coordinator(loaded: Loaded[ClusterConfig], *, accept_clock: bool = False) -> int:
@@ -82,7 +86,13 @@ def run_coordinator(loaded: Loaded[ClusterConfig], *, accept_clock: bool = False
     asked = loaded.chosen("port") and config.port != 0
     wish = Wish(config.bind, config.port, asked, config.second_port, config.advertise)
     flood = Flood(max_unproven=config.max_unproven, max_per_address=config.max_per_address)
-    started = CoordinatorConfig(Path(config.data_dir).resolve(), wish, flood=flood, accept_clock=accept_clock)
+    started = CoordinatorConfig(
+        Path(config.data_dir).resolve(),
+        wish,
+        flood=flood,
+        accept_clock=accept_clock,
+        announce=config.announce,
+    )
     descriptors.take_all()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -180,6 +190,7 @@ class Coordinator:
         self._planning = Planning(picture, ledger, registry, clock, readings)
         self._housekeeping = Housekeeping(store, ledger, picture, clock)
         ledger.on_changed(self._on_change)
+        self._announcing = Announcing(self._announcement, config.wish.bind, clock)
         self._mint = Minter(
             MinterBooks(ledger.apply, store.token),
             keys.tokens,
@@ -203,6 +214,8 @@ class Coordinator:
             loops.append(self._tasks.create_task(self._planning.run()))
             loops.append(self._tasks.create_task(self._leaf.keep(self._use_tls, self._use_authority)))
             loops.append(self._tasks.create_task(self._housekeeping.run()))
+            if self._config.announce:
+                loops.append(self._tasks.create_task(self._announcing.run()))
             self._planning.wake()
             async with served(self._services(), path):
                 self._say_ready()
@@ -268,6 +281,17 @@ class Coordinator:
             lease_ms=terms.lease_ms,
         )
 
+    def _announcement(self) -> Announcement:
+        cluster, listening = self._picture.cluster, self._listening
+        return Announcement(
+            cluster_id=cluster.cluster_id,
+            cluster_name=cluster.name,
+            key=self._leaf.authority.pin.hex(),
+            protocol=PROTOCOL_VERSION,
+            port=parse_address(listening.bound[0]).port,
+            endpoints=tuple(one for one in listening.endpoints if not is_loopback(parse_address(one).host)),
+        )
+
     def _services(self) -> Services:
         return Services(
             clock=self._clock,
@@ -297,7 +321,7 @@ class Coordinator:
 
     def _troubles(self) -> tuple[str, ...]:
         """Return what is wrong now and may be mended while this coordinator runs."""
-        troubles = [] if self._clock.note is None else [self._clock.note]
+        troubles = [*([] if self._clock.note is None else [self._clock.note]), *self._announcing.notes]
         if self._store.short_of_room:
             place, what = (
                 self._config.directory,
@@ -310,7 +334,8 @@ class Coordinator:
 
     def _stats(self) -> dict[str, int]:
         stored = {f"store_{name}": value for name, value in self._store.stats().items()}
-        return {**self._link.engine.stats(), **stored}
+        asked = {f"discovery_{name}": count for name, count in self._announcing.counts().items()}
+        return {**self._link.engine.stats(), **stored, **asked}
 
     def _use_tls(self, tls: ServerTls) -> None:
         for listener in self._listening.listeners:

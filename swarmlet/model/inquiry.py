@@ -21,7 +21,8 @@ LENGTH = 512
 HOPS = 255
 
 NUMBER_LENGTH = 16
-_MAGIC = b"SWLD"
+#: How each of them begins.
+MAGIC = b"SWLD"
 _VERSION = 1
 _ASK, _TELL = 1, 2
 _HEAD = struct.Struct(">4sBBH16s")
@@ -41,7 +42,7 @@ def write_question(question: Question) -> bytes:
     Args:
         question: ``number`` is 16 random bytes, ``wanted`` 32 hex digits or empty.
     """
-    head = _HEAD.pack(_MAGIC, _VERSION, _ASK, 0, question.number)
+    head = _HEAD.pack(MAGIC, _VERSION, _ASK, 0, question.number)
     return (head + (bytes.fromhex(question.wanted) or _ANY)).ljust(LENGTH, b"\0")
 
 
@@ -50,7 +51,7 @@ def read_question(data: bytes) -> Question | None:
     if len(data) != LENGTH:
         return None
     magic, version, kind, length, number = _HEAD.unpack_from(data)
-    if (magic, version, kind, length) != (_MAGIC, _VERSION, _ASK, 0):
+    if (magic, version, kind, length) != (MAGIC, _VERSION, _ASK, 0):
         return None
     wanted = data[_HEAD.size : _HEAD.size + 16]
     if any(data[_HEAD.size + 16 :]):
@@ -64,7 +65,7 @@ def write_answer(number: bytes, what: Announcement) -> bytes:
     for one in to_strings(what):
         if _HEAD.size + len(body) + 1 + len(one) <= LENGTH:
             body += bytes((len(one),)) + one
-    return _HEAD.pack(_MAGIC, _VERSION, _TELL, len(body), number) + body
+    return _HEAD.pack(MAGIC, _VERSION, _TELL, len(body), number) + body
 
 
 def read_answer(data: bytes, number: bytes) -> Announcement | None:
@@ -72,7 +73,7 @@ def read_answer(data: bytes, number: bytes) -> Announcement | None:
     if not _HEAD.size <= len(data) <= LENGTH:
         return None
     magic, version, kind, length, told = _HEAD.unpack_from(data)
-    if (magic, version, kind, told) != (_MAGIC, _VERSION, _TELL, number):
+    if (magic, version, kind, told) != (MAGIC, _VERSION, _TELL, number):
         return None
     if len(data) != _HEAD.size + length:
         return None
