@@ -10,6 +10,12 @@ step 'ruff' ruff check --quiet .
 step 'mypy' mypy
 step 'stubs' python -m mypy.stubtest swarmlet._native --allowlist .stubtest-allowlist --ignore-disjoint-bases
 step 'import contracts' lint-imports
+step 'zizmor' zizmor --offline --quiet --no-progress --persona auditor .github
+if command -v actionlint >/dev/null; then
+  step 'actionlint' actionlint
+else
+  echo 'lint: actionlint is skipped, it is not installed (pip install -r .github/requirements/actionlint.txt)'
+fi
 step 'rustfmt' cargo fmt --all --check
 step 'clippy' cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 if command -v cargo-deny >/dev/null; then

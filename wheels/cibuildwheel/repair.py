@@ -1,7 +1,7 @@
-"""Turn what maturin built in a container of cibuildwheel into the wheel that is published (`repair-wheel-command`).
+"""Turn what maturin built in a container of cibuildwheel into what is published (`repair-wheel-command`).
 
-auditwheel says whether it keeps what its platform promises, and gives it that name and no other; then it is put
-into the same final form as the wheels of ``build.sh``. ``repair.py WHEEL FOLDER``
+auditwheel says whether it keeps what its platform promises, and gives it that name and no other; then it is
+put into the same final form as the wheels of ``build.sh``. ``repair.py WHEEL FOLDER``
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-WHEELS = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(WHEELS))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import finish
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def said(*words: str) -> str:
@@ -31,7 +32,7 @@ def main(wheel: str, folder: str) -> None:
             "rust-std": said("rustc", "--version").split()[1],
             "libgcc": said("gcc", "-dumpfullversion"),
         }
-        done = finish.finish(repaired, Path(folder), str(WHEELS.parent), linked)
+        done = finish.finish(repaired, Path(folder), str(ROOT), linked)
     sys.stdout.write(f"{done.stat().st_size:,} bytes  {done.name}\n")
 
 
