@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -28,6 +29,9 @@ def guarded(words: Sequence[str], run: Callable[[], int]) -> int:
         words: The arguments, to know whether ``--debug`` asks for tracebacks.
         run: The command.
     """
+    if os.getpid() == 1:
+        # The kernel keeps from process 1 what it has no handler for; a container would take its ten seconds.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     debug = "--debug" in words
     render = Renderer(color="--no-color" not in words and outside("NO_COLOR") is None)
     try:

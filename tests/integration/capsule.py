@@ -1,7 +1,7 @@
 """A container as bare as ``FROM scratch``, without an engine: a root of its own with next to nothing in it.
 
 The agent in it is process 1 of its own process namespace. The interpreter and this tree are mounted in it
-where they are outside, open to all users. Everything mounted is in a mount namespace that ends with the process.
+where they are outside, open to all users. All mounts are in a namespace that ends with the process.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ class Capsule:
         place: Where to build it.
         proc: Mount ``/proc``.
         read_only: Let nothing be written but what is in ``binds``.
+        marked: Leave Docker's mark, by which programs know that they are in a container.
+        memory: Paths to mount a file system in memory at.
         binds: Paths outside by the path they get inside.
     """
 
@@ -37,6 +39,8 @@ class Capsule:
         *,
         proc: bool = True,
         read_only: bool = True,
+        marked: bool = False,
+        memory: Sequence[str] = (),
         binds: Mapping[str, Path] | None = None,
     ) -> None:
         self.root = place / "capsule"
@@ -50,6 +54,11 @@ class Capsule:
             self._bind(name, Path(name))
         for inside, outside in (binds or {}).items():
             self._bind(inside, outside)
+        if marked:
+            (self.root / ".dockerenv").touch()
+        for inside in memory:
+            Path(f"{self.root}{inside}").mkdir()
+            self._lines.append(f"mount -t tmpfs -o mode=0755 none {self.root}{inside}")
         if proc:
             (self.root / "proc").mkdir()
             self._lines.append(f"mount -t proc proc {self.root}/proc")
@@ -72,7 +81,7 @@ class Capsule:
     def _system(self, name: str) -> None:
         path = Path(name)
         if path.is_symlink():
-            (self.root / name[1:]).symlink_to(os.readlink(path))
+            (self.root / name[1:]).symlink_to(path.readlink())
         elif path.is_dir():
             self._bind(name, path)
 
@@ -122,6 +131,18 @@ class Inside:
         """Return what ``/proc/PID/status`` says of process 1."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+    def run(self, *words: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        """Run ``swarmlet`` beside process 1, as root and to its end, as ``docker exec`` does."""
+        program = str(Path(sys.prefix) / "bin" / "swarmlet")
+        return subprocess.run(
+            ["nsenter", f"--target={self.pid}", "--mount", "--pid", "--root", "--wd", program, *words],
+            env={"PATH": os.environ["PATH"], "NO_COLOR": "1", **env},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
 
     def stop(self, number: int = signal.SIGTERM, timeout_s: float = 15) -> tuple[int, float]:
         """Ask it to end; return its exit code and how many seconds it took."""
