@@ -56,7 +56,7 @@ _PLACES = """\
 
 A default port that is taken moves to a free one, which is said; a port you chose must be free (`SWL-304`).
 In a bridged container a published 8080 reaches nothing, because it listens on loopback inside: ask with
-`docker exec swarmlet swarmlet health`, or use `--network host`.
+`docker exec swarmlet /swarmlet health`, or use `--network host`.
 
 ## Volumes
 
@@ -65,6 +65,25 @@ In a bridged container a published 8080 reaches nothing, because it listens on l
 | `-v /opt/swarmlet/data:/data` | the node's identity and journal; without it the node must join again with a new token |
 | `-v /opt/swarmlet/config:/config` | `/config/swarmlet.toml` |
 | `-v /var/run/docker.sock:/var/run/docker.sock` | container workloads; without it only process workloads run |
+"""
+
+_CONTAINER = """\
+## In a container
+
+The image starts as root to read the token file, to own `/data` and to learn the group of the engine's socket, and then is user
+`SWARM_RUN_AS` for good. With capabilities taken away it still needs `CHOWN`, `DAC_OVERRIDE`, `SETGID` and `SETUID` for that moment.
+With `--user 1234` it gives nothing up: `/data` and the token file must be that user's, and the engine's socket takes `--group-add`.
+A data directory that is no volume, or is in memory, is warned of at each start and in `swarmlet status`.
+
+`swarmlet health` is the image's health check:
+
+| exit | when | what a restart would do |
+|---|---|---|
+| 0 | it works; or it is starting, joining or cut off from its cluster (*degraded*) | only cost time: it tries again by itself |
+| 1 | a part is failing, the agent does not answer in 5 s, or none runs | help, perhaps |
+
+A join that fails ends the container with the exit code of its error; `--restart unless-stopped` tries again. `docker stop` is heard from
+the first moment: containers go on, processes are asked to end and after at most 8 s killed, all in under 10 s.
 """
 
 _CLASSES = """\
@@ -116,6 +135,7 @@ def operations() -> str:
                 ),
                 _TOKENS,
                 _PLACES,
+                _CONTAINER,
                 classes_table(),
                 _PROFILE,
             )
