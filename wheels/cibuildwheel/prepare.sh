@@ -19,7 +19,8 @@ esac
 
 install_rust() {
   if [ -z "$sum" ]; then
-    apk add --no-cache cargo rust rust-src
+    # And what psutil is built with, which has no ready wheel there and is needed to use this one.
+    apk add --no-cache cargo rust rust-src linux-headers
     return
   fi
   curl --proto '=https' --tlsv1.2 --fail --silent --show-error --retry 3 --output /tmp/rustup-init \
