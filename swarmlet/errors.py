@@ -229,6 +229,12 @@ CATALOGUE: dict[str, Entry] = {
         _NOTHING_HERE,
         "mend it (on the coordinator  stratoswarm cluster status), then join again",
     ),
+    "SWL-117": Entry(
+        "join-needs-token", UsageError, Exit.USAGE,
+        "{found}, and joining a cluster takes a token of it",
+        _NOTHING_HERE,
+        _MINT + "  and here  swarmlet discover-and-join --token-file FILE",
+    ),
     # ---- 2xx network and trust
     "SWL-200": Entry(
         "unreachable", UnreachableError, Exit.UNREACHABLE,
@@ -294,6 +300,12 @@ CATALOGUE: dict[str, Entry] = {
         "the certificate that {address} shows does not hold: {detail}",
         "nothing was sent to it and " + _NOTHING_HERE,
         "check the clock of the coordinator, and start it again so that it renews its certificate",
+    ),
+    "SWL-212": Entry(
+        "cluster-not-found", NotFoundError, Exit.NOT_FOUND,
+        "the cluster of the token was not found in {seconds} s: {detail}",
+        "the token was shown to nobody and " + _NOTHING_HERE,
+        "swarmlet discover  says what answers here and why the rest is silent; or  swarmlet join --cluster HOST:PORT",
     ),
     # ---- 3xx identity and local state
     "SWL-300": Entry(

@@ -26,6 +26,8 @@ CORES = sorted(
                 "coordinator/scheduler.py",
                 "coordinator/dispatcher.py",
                 "identity/rotation.py",
+                "discovery/sighting.py",
+                "discovery/report.py",
                 "workloads/limits.py",
                 "cli/tables.py",
             )
@@ -46,6 +48,8 @@ OWNERS = {
     "cffi": {"hardware/nvml.py"},
     "yaml": {"cli/render.py"},
     "segno": {"cli/commands_tokens.py"},
+    "zeroconf": {"coordinator/mdns.py", "discovery/mdns.py"},
+    "dns": {"discovery/dns_txt.py"},
     "ssl": set(),
 }
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from swarmlet import __version__
-from swarmlet.cli import commands_agent, commands_device, commands_doctor
+from swarmlet.cli import commands_agent, commands_device, commands_discover, commands_doctor
 from swarmlet.cli.main import guarded, renderer
 from swarmlet.cli.parser import Parser, add_group, parse
 from swarmlet.config import keys
@@ -39,6 +39,13 @@ def build() -> Parser:
     parser.add_argument("--version", action="version", version=f"swarmlet {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     _command(commands, "join", commands_agent.add_join, "join a cluster with a token, then run its work")
+    _command(
+        commands,
+        "discover-and-join",
+        commands_discover.add_discover_and_join,
+        "find the token's cluster on the network, join it, then run its work",
+    )
+    _command(commands, "discover", commands_discover.add_discover, "look for clusters on the network")
     _command(commands, "run", commands_agent.add_run, "run a device that joined before")
     _command(commands, "leave", commands_agent.add_leave, "leave the cluster for good")
     _command(commands, "status", commands_agent.add_status, "show how this device stands with its cluster")

@@ -17,6 +17,8 @@ from swarmlet.model.address import Address, parse_address
 
 #: More addresses of one name than this are not tried: a name with hundreds would keep a node busy for hours.
 MAX_PER_NAME = 4
+#: Seconds the neighbours have to answer for a name in ``.local``.
+NEIGHBOURS_S = 3.0
 
 
 def candidates(default_port: int, *sources: Iterable[str]) -> tuple[str, ...]:
@@ -103,12 +105,28 @@ def _look_up(address: Address) -> tuple[str, ...] | SwarmletError:
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as fault:
+        by_neighbours = _ask_neighbours(address)
+        if by_neighbours:
+            return by_neighbours
         detail = getattr(fault, "strerror", None) or str(fault)
         return error("SWL-204", host=address.host, detail=detail.lower())
     addresses = dict.fromkeys(
         _text(entry[4]) for entry in found if entry[0] in {socket.AF_INET, socket.AF_INET6}
     )
     return tuple(addresses)[:MAX_PER_NAME] or error("SWL-204", host=address.host, detail="no address")
+
+
+def _ask_neighbours(address: Address) -> tuple[str, ...]:
+    """Ask the link for a name in ``.local``, when the system's resolver cannot (musl has no mDNS)."""
+    if not address.host.rstrip(".").endswith(".local"):
+        return ()
+    from swarmlet.discovery import mdns  # noqa: PLC0415 - four megabytes that few devices need
+
+    try:
+        found = asyncio.run(mdns.look_up(address.host, NEIGHBOURS_S))
+    except OSError:
+        return ()
+    return tuple(str(Address(host, address.port)) for host in found[:MAX_PER_NAME])
 
 
 def _text(sockaddr: tuple[object, ...]) -> str:

@@ -64,6 +64,15 @@ def routes() -> tuple[Route, ...]:
     return parse_routes(_text("/proc/net/route"))
 
 
+def bridged() -> bool:
+    """Say whether every interface here is one end of a pair whose other end is elsewhere.
+
+    So is the network an engine gives a container; with ``--network host`` it is the host's own.
+    """
+    present = interfaces()
+    return bool(present) and all(_is_paired(one) for one in present)
+
+
 def _look(fd: int, index: int, name: str, link_local: str | None) -> Interface | None:
     raw = _ask(fd, _GET_FLAGS, name)
     if raw is None:
@@ -103,3 +112,8 @@ def _text(path: str) -> str | None:
         return Path(path).read_text(encoding="ascii", errors="replace")
     except OSError:
         return None
+
+
+def _is_paired(one: Interface) -> bool:
+    peer = (_text(f"/sys/class/net/{one.name}/iflink") or "").strip()
+    return peer.isdigit() and int(peer) != one.number

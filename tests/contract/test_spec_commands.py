@@ -31,6 +31,8 @@ def test_an_administrators_command_is_taken(words: list[str]) -> None:
         ["join", "--token", TOKEN, "--cluster", "main-cluster.company.com:7946"],
         ["test-connection", "--cluster", "192.168.1.100:7946"],
         ["profile-hardware"],
+        ["discover"],
+        ["discover-and-join"],
         ["--help"],
     ],
 )

@@ -18,6 +18,8 @@ HEAVY = (
     "aiohttp",
     "rich",
     "yaml",
+    "zeroconf",
+    "dns",
 )
 
 
@@ -38,6 +40,20 @@ def test_a_member_does_not_load_what_only_a_join_needs():
     found = loaded("import swarmlet.agent.app")
     assert "swarmlet.join.machine" not in found
     assert "swarmlet.agent.joining" not in found
+
+
+@pytest.mark.parametrize("words", [["join", "--help"], ["discover-and-join", "--help"], ["status", "--help"]])
+def test_no_command_loads_what_finds_clusters_before_it_looks(words):
+    code = f"from swarmlet.cli import node\ntry: node.main({words!r})\nexcept SystemExit: pass"
+    assert not loaded(code) & {"zeroconf", "dns", "swarmlet.discovery.finder", "swarmlet.agent.searching"}
+
+
+def test_finding_a_name_that_the_system_knows_does_not_load_mdns():
+    code = (
+        "import asyncio\nfrom swarmlet.discovery.direct import Resolver\n"
+        "asyncio.run(Resolver().resolve('localhost:1'))"
+    )
+    assert not loaded(code) & {"zeroconf", "dns", "swarmlet.discovery.mdns"}
 
 
 def test_whoever_needs_openssl_later_gets_it():

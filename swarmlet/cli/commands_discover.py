@@ -1,0 +1,321 @@
+"""``swarmlet discover`` and ``swarmlet discover-and-join``: finding the cluster by itself.
+
+Both look in the same way; what is found is an address and never trust. ``discover-and-join`` looks in a
+process of its own, which ends before the agent begins: what the search loads and what strangers send it never
+is in the agent's memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from swarmlet.cli.parser import Parser, add_common, add_output
+from swarmlet.cli.render import Renderer
+from swarmlet.cli.settings import add_settings, node_settings
+from swarmlet.cli.standing import settle
+from swarmlet.config import keys
+from swarmlet.errors import Exit, SwarmletError, error
+
+if TYPE_CHECKING:
+    from swarmlet._native import Token
+    from swarmlet.agent.reach import Known
+    from swarmlet.agent.searching import Search
+    from swarmlet.config.keys import Config
+    from swarmlet.discovery.report import DiscoveryView, FoundView
+
+_DOMAIN = re.compile(r"(?=.{1,240}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?\Z")
+#: Seconds to look: what is on the link answers within one; a cluster may be about to start.
+_LOOK_S, _JOIN_S = 3.0, 30.0
+#: Without a token only the name of a cluster is wanted, for the message.
+_HINT_S = 2.0
+#: A member knows where its cluster was, and its work waits.
+_AGAIN_S = 1.5
+_SHOWN_UNREACHED = 8
+
+
+def add_discover(parser: Parser) -> None:
+    """Add the options of ``discover``."""
+    add_common(parser)
+    _add_looking(parser, _LOOK_S)
+    parser.add_argument(
+        "--token", metavar="TOKEN", help="a join token: then what answers is proven to be its cluster or not"
+    )
+    parser.add_argument("--token-file", metavar="FILE", help="a file that holds it;  -  is standard input")
+    add_output(parser, ("table", "json", "yaml", "name"))
+    only = frozenset({"cluster", "data_dir", "discovery_port", "bind_interface"})
+    add_settings(parser, keys.KEYS, only)
+    parser.set_defaults(run=discover)
+
+
+def discover(args: argparse.Namespace, render: Renderer) -> Exit:
+    """Show which clusters answer here, by which way, and why the other ways are silent; join nothing."""
+    from swarmlet.agent import reach, searching  # noqa: PLC0415 - the agent is loaded by its own commands
+    from swarmlet.cli.token_input import take_token  # noqa: PLC0415 - as above
+
+    import asyncio  # noqa: PLC0415 isort: skip - after the agent made it light (its ``__init__``)
+
+    config = node_settings(args).config
+    token = take_token(args.token, args.token_file, render)
+    settle(config)
+    expected = reach.known(config, token)
+    how = searching.Search(args.timeout, _domains(args))
+    view = asyncio.run(searching.search(config, expected, how))
+    render.emit(
+        view,
+        args.output,
+        table=lambda _wide: _table(view.found),
+        names=lambda: [one.address for one in view.usable],
+    )
+    _narrate(view, render)
+    if view.usable:
+        if not expected.pins:
+            render.say("compare the key with the one that  stratoswarm cluster status  shows")
+        return Exit.DONE
+    return Exit.NOT_FOUND
+
+
+def add_discover_and_join(parser: Parser) -> None:
+    """Add the options of ``discover-and-join``."""
+    add_common(parser)
+    _add_looking(parser, _JOIN_S)
+    parser.add_argument("--token", metavar="TOKEN", help="the join token;  -  reads it from standard input")
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="a file that holds it (SWARM_AUTH_TOKEN_FILE);  -  is standard input",
+    )
+    parser.add_argument("--once", action="store_true", help="end when joined, do not run work")
+    parser.add_argument("--reset-identity", action="store_true", help="give up an identity that is damaged")
+    add_settings(parser, keys.KEYS, frozenset(key.field for key in keys.KEYS) - {"auth_token_file"})
+    parser.set_defaults(run=discover_and_join)
+
+
+def discover_and_join(args: argparse.Namespace, render: Renderer) -> int:
+    """Find the token's cluster, join it and run its work; with an identity on disk, simply come back."""
+    from swarmlet._native import harden  # noqa: PLC0415 - the agent is loaded by its own commands
+    from swarmlet.agent import startup  # noqa: PLC0415 - as above
+    from swarmlet.agent.app import Options, run_agent  # noqa: PLC0415 - as above
+    from swarmlet.cli.commands_agent import ShownSteps  # noqa: PLC0415 - as above
+    from swarmlet.cli.token_input import take_token  # noqa: PLC0415 - as above
+    from swarmlet.report import logs  # noqa: PLC0415 - as above
+
+    import asyncio  # noqa: PLC0415 isort: skip - after the agent made it light (its ``__init__``)
+
+    loaded = node_settings(args)
+    config = loaded.config
+    logs.configure("debug" if args.debug else config.log_level, config.log_format)
+    for warning in loaded.warnings:
+        render.warn(warning)
+    harden()  # before there is a token in this process, and in the one that looks
+    token = None
+    newcomer = startup.needs_token(config, reset_identity=args.reset_identity)
+    if newcomer:
+        token = take_token(args.token, args.token_file or config.auth_token_file, render)
+    standing = startup.standing(config)
+    notes = () if standing is None else startup.take(config, standing)
+    for note in notes:
+        render.warn(note)
+    find = _find if newcomer else _find_again
+    config = msgspec.structs.replace(config, cluster=find(args, config, token, render))
+    options = Options(
+        once=args.once,
+        reset_identity=args.reset_identity,
+        chosen=frozenset(key.field for key in keys.KEYS if loaded.chosen(key.field)),
+        notes=notes,
+    )
+    return asyncio.run(run_agent(config, lambda: token, steps=ShownSteps(render), options=options))
+
+
+def _find_again(
+    args: argparse.Namespace, config: Config, _token: Token | None, render: Renderer
+) -> str | None:
+    """Return where this member's cluster is, if it is not where it was; its own work waits for it."""
+    from swarmlet.agent import reach  # noqa: PLC0415 - as above
+    from swarmlet.agent.searching import Search  # noqa: PLC0415 - as above
+
+    expected = reach.known(config, None)
+    if not expected.pins:
+        return config.cluster
+    how = Search(min(args.timeout, _AGAIN_S), _domains(args), until_trusted=True)
+    proven = next((one for one in _apart(config, expected, how).found if one.trusted), None)
+    if proven is None or proven.address in (config.cluster, *expected.endpoints):
+        return config.cluster
+    render.say(f"the cluster {_plain(proven.cluster)} is now at {proven.tried}")
+    return proven.tried
+
+
+def _find(args: argparse.Namespace, config: Config, token: Token | None, render: Renderer) -> str:
+    """Return where the token's cluster proved to be.
+
+    Raises:
+        SwarmletError: ``SWL-212``; it is nowhere. ``SWL-117``; there is no token.
+    """
+    from swarmlet.agent import reach  # noqa: PLC0415 - as above
+    from swarmlet.agent.searching import Search  # noqa: PLC0415 - as above
+
+    domains = _domains(args)
+    if token is None:
+        view = _apart(config, reach.Known(), Search(min(args.timeout, _HINT_S), domains))
+        raise error("SWL-117", found=_hint(view))
+    seconds = f"{args.timeout:g}"
+    render.say(f"looking for the cluster of the token, for up to {seconds} s")
+    view = _apart(config, reach.known(config, token), Search(args.timeout, domains, until_trusted=True))
+    proven = next((one for one in view.found if one.trusted), None)
+    if proven is None:
+        raise error("SWL-212", seconds=seconds, detail=_why(view))
+    others = len(view.found) + len(view.unreached) - 1
+    beside = f"; {others} other address(es) did not prove to be it and were told nothing" if others else ""
+    render.say(f"found {_plain(proven.cluster)} at {proven.tried} by {', '.join(proven.ways)}{beside}")
+    return proven.tried
+
+
+def _apart(config: Config, expected: Known, how: Search) -> DiscoveryView:
+    """Search in a process of its own and return what it found.
+
+    Raises:
+        SwarmletError: ``SWL-799``; the search broke.
+    """
+    from swarmlet.discovery.report import DiscoveryView  # noqa: PLC0415 - as above
+
+    end, start = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(end)
+        _search_and_end(start, config, expected, how)
+    os.close(start)
+    # The first process of a container is ended only by signals it handles.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with os.fdopen(end, "rb") as pipe:
+            told = pipe.read()
+    except KeyboardInterrupt:
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        os.waitpid(child, 0)
+    try:
+        return msgspec.msgpack.decode(told, type=DiscoveryView)
+    except msgspec.MsgspecError:
+        raise error("SWL-799", detail=told.decode(errors="replace")[:300] or "the search ended") from None
+
+
+def _search_and_end(start: int, config: Config, expected: Known, how: Search) -> None:
+    """Be the process that searches: tell what was found through a pipe, and end."""
+    import asyncio  # noqa: PLC0415 - after the agent made it light (its ``__init__``)
+
+    from swarmlet.agent import searching  # noqa: PLC0415 - as above
+
+    code = 1
+    try:
+        view = asyncio.run(searching.search(config, expected, how))
+        told, code = msgspec.msgpack.encode(view), 0
+    except KeyboardInterrupt:
+        told = b"interrupted"
+    except SwarmletError as failure:
+        told = failure.what.encode()
+    except BaseException as failure:  # noqa: BLE001 - told by the parent; nothing may return into its code
+        told = f"{type(failure).__name__}: {failure}".encode()
+    try:
+        with os.fdopen(start, "wb") as pipe:
+            pipe.write(told)
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+# ---- options and words
+
+
+def _add_looking(parser: Parser, default_s: float) -> None:
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=default_s,
+        metavar="SECONDS",
+        help=f"how long to look, from 0.5 to 600 ({default_s:g})",
+    )
+    parser.add_argument(
+        "--domain",
+        action="append",
+        type=_domain,
+        metavar="DOMAIN",
+        help="ask DNS for _stratoswarm.DOMAIN; may be repeated (without it: the system's search domains)",
+    )
+
+
+def _seconds(text: str) -> float:
+    if not re.match(r"[0-9]{1,3}(\.[0-9]{1,3})?\Z", text) or not 0.5 <= float(text) <= 600:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of seconds from 0.5 to 600")
+    return float(text)
+
+
+def _domain(text: str) -> str:
+    if not _DOMAIN.match(text):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no domain, such as example.com")
+    return text
+
+
+def _domains(args: argparse.Namespace) -> tuple[str, ...] | None:
+    return tuple(args.domain) if args.domain else None
+
+
+def _table(found: Sequence[FoundView]) -> tuple[tuple[str, ...], list[list[str]]]:
+    rows = [
+        [
+            one.cluster or "-",
+            one.address,
+            ",".join(one.ways),
+            "-" if one.ms is None else f"{one.ms:.0f} ms",
+            {True: "yes", False: "NO", None: "unknown"}[one.trusted],
+            one.key or "-",
+            one.problem or "-",
+        ]
+        for one in found
+    ]
+    return ("CLUSTER", "ADDRESS", "FOUND BY", "TIME", "TRUSTED", "KEY", "PROBLEM"), rows
+
+
+def _narrate(view: DiscoveryView, render: Renderer) -> None:
+    for way in view.ways:
+        if way.why:
+            render.say(f"{way.way}: {way.state}: {_plain(way.why)}")
+        for reason, count in way.ignored.items():
+            render.say(f"{way.way}: ignored {count}: {reason}")
+    for one in view.unreached[:_SHOWN_UNREACHED]:
+        render.say(f"{one.address} ({','.join(one.ways)}): no cluster there: {_plain(one.problem)}")
+    more = len(view.unreached) - _SHOWN_UNREACHED
+    if more > 0:
+        render.say(f"and {more} more addresses with no cluster there; -o json lists them")
+
+
+def _hint(view: DiscoveryView) -> str:
+    """Return what was found, as the beginning of a sentence."""
+    names = dict.fromkeys(f"{_plain(one.cluster) or 'a cluster'} at {one.address}" for one in view.found)
+    if not names:
+        return "no cluster answered on this network"
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    verb = "answers" if len(names) == 1 else "answer"
+    return f"{', '.join(list(names)[:3])}{more} {verb} on this network"
+
+
+def _why(view: DiscoveryView) -> str:
+    if view.found:
+        return f"{len(view.found)} other cluster(s) answered, none with the token's key"
+    if view.unreached:
+        first = view.unreached[0]
+        return f"{len(view.unreached)} address(es) were tried, {first.address}: {_plain(first.problem)}"
+    return "; ".join(f"{way.way}: {_plain(way.why)}" for way in view.ways if way.why) or "nothing answered"
+
+
+def _plain(text: str) -> str:
+    """Return text of strangers fit for a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text[:300])
