@@ -216,3 +216,38 @@ def test_what_unwinds_is_linked_in_and_other_words_stay_whole(tmp_path: Path) ->
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert said.stdout == "<-o><a b.so><-Wl,--as-needed><-lgcc_eh><-lgcc><-lc><>"
+
+
+def test_cargo_is_told_how_to_link_and_what_not_to_tell(tmp_path: Path) -> None:
+    """`prepare.sh` with a compiler already there, a registry that holds one index, and nothing to fetch."""
+    home, tools = tmp_path / "cargo", tmp_path / "bin"
+    (home / "registry/src/index-1").mkdir(parents=True)
+    tools.mkdir()
+    for name, says in {"cargo": "", "rustc": str(tmp_path / "sysroot")}.items():
+        (tools / name).write_text(f"#!/bin/sh\necho '{says}'\n")
+        (tools / name).chmod(0o755)
+    script, env = (
+        ROOT / "wheels/cibuildwheel/prepare.sh",
+        {"PATH": f"{tools}:/usr/bin:/bin", "CARGO_HOME": str(home)},
+    )
+
+    def prepare(platform: str) -> subprocess.CompletedProcess[str]:
+        words = ["sh", str(script), str(ROOT)]
+        return subprocess.run(
+            words, env=env | {"AUDITWHEEL_PLAT": platform}, capture_output=True, text=True, check=False
+        )
+
+    for platform, triple in {
+        "manylinux_2_28_aarch64": "aarch64-unknown-linux-gnu",
+        "musllinux_1_2_x86_64": "x86_64-unknown-linux-musl",
+    }.items():
+        assert prepare(platform).returncode == 0
+        ((named, settings),) = tomllib.loads((home / "config.toml").read_text())["target"].items()
+        assert (named, os.access(settings["linker"], os.X_OK)) == (triple, True)
+        assert "-Ctarget-feature=-crt-static" in settings["rustflags"]
+        assert f"--remap-path-prefix={ROOT}=swarmlet" in settings["rustflags"]
+        assert settings["rustflags"][-1] == f"--remap-path-prefix={home}/registry/src/index-1=crates"
+    # Where the standard library is built along, its source has to be there.
+    refused = prepare("musllinux_1_2_armv7l")
+    assert refused.returncode == 2
+    assert "the source of Rust's standard library is not in" in refused.stderr
