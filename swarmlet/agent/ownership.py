@@ -23,7 +23,8 @@ def own(path: str, user: User) -> None:
     """Make ``path`` if need be, and give ``user`` what in it is root's; a read-only disk is left alone.
 
     Raises:
-        StateError: ``SWL-301``; it cannot be made, is a link or one of the system's, or may not be given.
+        StateError: ``SWL-301``; it cannot be made, is a link or a directory of the system.
+        LocalError: ``SWL-312``; it may not be given.
     """
     unusable = unusable_directory(path)
     if unusable:
@@ -40,8 +41,8 @@ def own(path: str, user: User) -> None:
         _give_tree(top, user)
     except OSError as fault:
         if fault.errno != errno.EROFS:
-            detail = f"it cannot be given to user {user.uid}: {(fault.strerror or str(fault)).lower()}"
-            raise error("SWL-301", path=path, detail=detail) from None
+            detail = f"{path} cannot be given to it: {(fault.strerror or str(fault)).lower()}"
+            raise error("SWL-312", user=str(user), detail=detail) from None
     finally:
         os.close(top)
 

@@ -29,12 +29,11 @@ def guarded(words: Sequence[str], run: Callable[[], int]) -> int:
         words: The arguments, to know whether ``--debug`` asks for tracebacks.
         run: The command.
     """
-    if os.getpid() == 1:
-        # The kernel keeps from process 1 what it has no handler for; a container would take its ten seconds.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     debug = "--debug" in words
     render = Renderer(color="--no-color" not in words and outside("NO_COLOR") is None)
     try:
+        if os.getpid() == 1:
+            _hear_the_end()
         return run()
     except SwarmletError as failure:
         if debug:
@@ -50,6 +49,15 @@ def guarded(words: Sequence[str], run: Callable[[], int]) -> int:
         if debug:
             _show_traceback()
         return render.fail(_named(failure))
+
+
+def _hear_the_end() -> None:
+    """Be ended by SIGTERM as process 1, from which the kernel keeps every signal that has no handler.
+
+    Whatever started the interpreter may have blocked it, so that one that came meanwhile waits until now.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _named(failure: Exception) -> SwarmletError:
