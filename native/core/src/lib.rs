@@ -13,6 +13,7 @@ pub mod frame;
 pub mod heartbeat;
 pub mod keeper;
 pub mod lease;
+pub mod mesh;
 pub mod msgpack;
 mod role;
 pub mod signature;
