@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.integration.capsule import Capsule, Inside
+from tests.integration.capsule import ROOT, Capsule, Inside
 from tests.integration.harness import World, eventually
 from tests.integration.hostile import no_traceback
 
@@ -180,6 +181,19 @@ def test_the_capabilities_of_the_compose_file_are_enough(bench: Bench) -> None:
     few = "-all,+chown,+dac_override,+fowner,+setgid,+setuid"
     agent = bench.ready(*JOIN, before=("setpriv", f"--bounding-set={few}", "--inh-caps=-all"))
     assert int(agent.status()["CapEff"], 16) == 0
+
+
+def test_a_user_who_may_not_read_the_program_is_not_become(bench: Bench, tmp_path: Path) -> None:
+    """As on a machine where it was installed below root's home."""
+    closed = tmp_path / "closed"
+    shutil.copytree(ROOT / "swarmlet", closed / "swarmlet", ignore=shutil.ignore_patterns("__pycache__"))
+    closed.chmod(0o700)
+    program = (
+        "import sys; sys.path.insert(0, '/closed'); from swarmlet.cli.node import main;"
+        f"sys.exit(main({JOIN}))"
+    )
+    agent = bench.start(before=(sys.executable, "-c", program), binds={"/closed": closed})
+    assert "may not read /closed/swarmlet/config/becoming.py" in failed(agent, "SWL-312")
 
 
 def test_a_link_in_place_of_the_directory_is_refused(bench: Bench, tmp_path: Path) -> None:
