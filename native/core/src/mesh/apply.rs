@@ -235,7 +235,8 @@ impl Membership {
                 member.since = mono;
             }
             member.why = why;
-            if state != State::Suspect {
+            // What made it unreachable is told on: others may not have heard all of it.
+            if !matches!(state, State::Suspect | State::Unreachable) {
                 member.suspicion = None;
             }
         }

@@ -304,44 +304,36 @@ impl Membership {
                 self.relays.push(relay);
                 continue;
             }
-            let seconded = self.health.may_second(&self.config);
-            if seconded {
-                self.accuse(relay.slot, world);
-            }
+            let accusation = match self.health.may_second(&self.config) {
+                true => self.accuse(relay.slot, world),
+                false => None,
+            };
             self.out.clear();
             Message::Nack(relay.their_nonce).put(&mut self.out);
-            self.put_own_accusation(relay.slot);
+            if let Some(whole) = accusation {
+                super::wire::put(&mut self.out, kind::ACCUSATION, &[&whole]);
+            }
             self.piggyback();
             self.send(relay.for_whom, world);
         }
     }
 
-    fn put_own_accusation(&mut self, slot: Slot) {
+    /// Accuses a member that did not answer, unless this node does so already; returns the accusation.
+    fn accuse(&mut self, slot: Slot, world: &mut dyn World) -> Option<[u8; ACCUSATION]> {
         let me = self.uid();
-        let suspicion = self.table.get(slot).and_then(|m| m.suspicion.as_ref());
-        let own = suspicion.and_then(|known| known.accusations.iter().find(|(by, _)| *by == me));
-        if let Some((_, whole)) = own {
-            super::wire::put(&mut self.out, kind::ACCUSATION, &[whole]);
-        }
-    }
-
-    /// Accuses a member that did not answer, unless this node does so already.
-    fn accuse(&mut self, slot: Slot, world: &mut dyn World) {
-        let me = self.uid();
-        let Some(member) = self.table.get(slot) else {
-            return;
-        };
+        let member = self.table.get(slot)?;
         let known = member.suspicion.as_ref().and_then(|suspicion| {
             let mut all = suspicion.accusations.iter();
-            all.find(|(by, _)| *by == me)
-                .and_then(|(_, whole)| Accusation::parse(whole))
+            all.find(|(by, _)| *by == me).map(|(_, whole)| *whole)
         });
         // An accusation that goes on is made again before it lapses.
-        let still =
-            known.is_some_and(|old| old.at_ms + super::apply::ACCUSATION_MS / 2 > self.at.cluster);
+        let lasts = super::apply::ACCUSATION_MS / 2;
+        let still = known.filter(|whole| {
+            Accusation::parse(whole).is_some_and(|old| old.at_ms + lasts > self.at.cluster)
+        });
         let young = self.at.run < u64::from(self.config.grace_ms) * MS + self.started;
-        if young || still || !matches!(member.state, State::Alive | State::Suspect) {
-            return;
+        if young || still.is_some() || matches!(member.state, State::Left | State::Gone) {
+            return still;
         }
         let accusation = Accusation {
             accuser: me,
@@ -353,7 +345,11 @@ impl Membership {
         let signature = world.sign(kind::ACCUSATION, &body);
         let whole: [u8; ACCUSATION] = crate::bytes::concat(&[&body, &signature]);
         self.stats.accused += 1;
-        self.suspect(slot, me, &whole, true, world);
+        // Who is unreachable already is accused for the one who asked.
+        if member.state != State::Unreachable {
+            self.suspect(slot, me, &whole, true, world);
+        }
+        Some(whole)
     }
 
     /// Counts an accusation.
@@ -427,11 +423,27 @@ impl Membership {
                 continue;
             }
             let pause = u64::from(self.config.reconnect_ms) * MS;
-            suspicion.deadline = self.at.run + self.rng.about(pause);
+            suspicion.pause = (suspicion.pause * 2).clamp(pause, 16 * pause);
+            suspicion.deadline = self.at.run + self.rng.about(suspicion.pause);
             self.deadlines
                 .push(Reverse((suspicion.deadline, slot, version)));
-            let nonce = self.rng.next() as u32;
-            self.ping(slot, nonce, world);
+            self.inquire(slot, uid, world);
+        }
+    }
+
+    /// Tells a suspected member again, in case that it never heard, and asks another one whether it is there: who knows
+    /// better by now answers with an accusation.
+    fn inquire(&mut self, slot: Slot, uid: Uid, world: &mut dyn World) {
+        let nonce = self.rng.next() as u32;
+        self.ping(slot, nonce, world);
+        let drawn = self.table.draw_some::<1>(1, Some(slot), &mut self.rng);
+        let helper = drawn.as_slice().first();
+        let peer = helper.and_then(|slot| self.table.get(*slot).map(|member| member.peer()));
+        if let Some(peer) = peer {
+            self.out.clear();
+            Message::PingReq(nonce, uid).put(&mut self.out);
+            self.piggyback();
+            self.send(peer, world);
         }
     }
 

@@ -81,9 +81,10 @@ pub fn suspicion_us(config: &Config, members: usize, accusers: usize) -> u64 {
     ((most - (most - least) * share) * MS as f64) as u64
 }
 
-/// How often one statement is sent: `retransmit` times the decimal logarithm of the number of members, rounded up.
+/// How often one statement is sent: `retransmit` times the decimal logarithm of the number of members, rounded up. A
+/// small cluster counts as one of 100: with few senders, chance weighs more.
 pub fn transmit_limit(config: &Config, members: usize) -> usize {
-    let tens = ((members + 1) as f64).log10().max(1.0);
+    let tens = ((members + 1) as f64).log10().max(2.0);
     (f64::from(config.retransmit) * tens).ceil() as usize
 }
 

@@ -1,8 +1,8 @@
 //! Joining, and anti-entropy with the coordinator: who has another view asks for what it missed, over the link.
 //!
 //! `ask` (a hash) is answered by `digest` (257 hashes), that by `items` with the asker's digest, and that by `items`.
-//! Equal hashes are answered at once. Only facts travel: records, tombstones, verdicts, recent events; suspicions are
-//! everybody's own business.
+//! Equal hashes are answered at once. Facts travel: records, tombstones, verdicts, recent events; and with a
+//! record the accusations that go with it, which are not part of the hash.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ use crate::Uid;
 /// The most bytes of a body (G6).
 pub const MAX_BODY: usize = 256 * 1024;
 /// Room that a body needs for one member with everything that is said about it.
-const LARGEST: usize = 1024;
+const LARGEST: usize = 2048;
 
 const ASK: u8 = 1;
 const DIGEST: u8 = 2;
@@ -288,6 +288,9 @@ impl Membership {
                 append(out, kind::INTRODUCTION, &parts);
                 if let Some(whole) = &member.down {
                     append(out, kind::VERDICT, &[&**whole]);
+                }
+                for (_, whole) in member.suspicion.iter().flat_map(|known| &known.accusations) {
+                    append(out, kind::ACCUSATION, &[whole]);
                 }
             }
         }

@@ -23,6 +23,8 @@ pub(super) type Slot = u32;
 pub(super) struct Suspicion {
     pub started: u64,
     pub deadline: u64,
+    /// Between inquiries when the accusers are too few.
+    pub pause: u64,
     pub accusations: Vec<(Uid, [u8; ACCUSATION])>,
 }
 
