@@ -50,6 +50,8 @@ _PLACES = """\
 |---|---|---|---|
 | 7946 | TCP | the coordinator: joining, heartbeats, work, logs | always; nodes only connect outwards |
 | 7946 | UDP | members' gossip | with the mesh |
+| 7946 | UDP, broadcasts and multicasts alone | the coordinator: who looks for a cluster on its links | unless `STRATOSWARM_ANNOUNCE=false` |
+| 5353 | UDP | the coordinator, and a device while it looks for a cluster: mDNS | likewise |
 | 8080 | TCP | the agent on loopback: `/health`, `/cluster/status`, `/metrics` | always |
 | 9090 | TCP | the agent on loopback: `/metrics` alone | with `SWARM_METRICS_PORT=9090` |
 | 443 | TCP | the coordinator: the same service as on 7946 | with `STRATOSWARM_SECOND_PORT=443` |

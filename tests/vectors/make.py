@@ -259,11 +259,33 @@ def certificates() -> Vectors:
     return found.made
 
 
+def discovery() -> Vectors:
+    number = bytes(range(200, 216))
+    pairs = (
+        "txtvers=1",
+        f"id={CLUSTER.hex()}",
+        f"key={hashlib.sha256(b'root').hexdigest()}",
+        "port=7946",
+        "at1=192.168.1.100:7946",
+        "at2=[fd00::1]:7946",
+        "proto=1",
+        "name=Haus am See",
+    )
+    strings = b"".join(bytes([len(pair)]) + pair.encode() for pair in pairs)
+    ask, tell = b"SWLD\x01\x01\0\0" + number, b"SWLD\x01\x02" + struct.pack(">H", len(strings)) + number
+    return {
+        "question.any": ask + bytes(488),
+        "question.one": ask + CLUSTER + bytes(472),
+        "answer": tell + strings,
+    }
+
+
 FILES: dict[str, Callable[[], Vectors]] = {
     "frames.txt": frames,
     "tokens.txt": tokens,
     "signatures.txt": signatures,
     "certificates.txt": certificates,
+    "discovery.txt": discovery,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from swarmlet.model.inquiry import (
     write_answer,
     write_question,
 )
+from tests.vectors import read
 
 NUMBER = bytes(range(16))
 WHAT = Announcement(cluster_id="ab" * 16, cluster_name="home", key="cd" * 32, protocol=1, port=7946)
@@ -26,6 +29,24 @@ def test_the_bytes_are_those_of_the_document():
     assert asked == b"SWLD\x01\x01\x00\x00" + NUMBER + bytes.fromhex("ab" * 16) + bytes(472)
     told = write_answer(NUMBER, Announcement(port=7946))
     assert told == b"SWLD\x01\x02\x00\x14" + NUMBER + b"\x09txtvers=1\x09port=7946"
+
+
+def test_the_golden_vectors_are_written_and_read():
+    golden = read("discovery.txt")
+    number = golden["question.any"][8:24]
+    for name, wanted in (("question.any", ""), ("question.one", bytes(range(16)).hex())):
+        assert read_question(golden[name]) == Question(number, wanted)
+        assert write_question(Question(number, wanted)) == golden[name]
+    said = read_answer(golden["answer"], number)
+    assert said == Announcement(
+        cluster_id=bytes(range(16)).hex(),
+        cluster_name="Haus am See",
+        key=hashlib.sha256(b"root").hexdigest(),
+        protocol=1,
+        port=7946,
+        endpoints=("192.168.1.100:7946", "[fd00::1]:7946"),
+    )
+    assert write_answer(number, said) == golden["answer"]
 
 
 @pytest.mark.parametrize("wanted", ["", "ab" * 16])
