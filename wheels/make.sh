@@ -11,12 +11,14 @@ command -v docker >/dev/null && docker version >/dev/null 2>&1 ||
 mapfile -t all < <(wheels/build.sh --list)
 [ $# -gt 0 ] || set -- "${all[@]}"
 scripts/image_base.sh
+log=$(mktemp) && trap 'rm -f "$log"' EXIT
 for platform in "$@" sdist; do
   started=$SECONDS
   if [ "$platform" = sdist ]; then rm -f wheels/swarmlet-*.tar.gz; else rm -f wheels/swarmlet-*-"$platform".whl; fi
-  DOCKER_BUILDKIT=1 docker build --quiet --file Dockerfile.multiarch --target wheel --build-arg "WHEEL=$platform" \
-    --output type=local,dest=wheels . >/dev/null || fail "$platform could not be built" \
-    "see why: DOCKER_BUILDKIT=1 docker build --progress plain -f Dockerfile.multiarch --target wheel --build-arg WHEEL=$platform ."
+  cat Dockerfile.multiarch wheels/stage.Dockerfile |
+    DOCKER_BUILDKIT=1 docker build --progress plain --file - --target wheel --build-arg "WHEEL=$platform" \
+      --output type=local,dest=wheels . >"$log" 2>&1 || { tail -n 60 "$log" >&2
+    fail "$platform could not be built" 'the lines above say why'; }
   printf 'wheels: %s, %d s\n' "$platform" $((SECONDS - started))
 done
 wheels/collect.sh
