@@ -46,6 +46,7 @@ image: ## Build the agent's container image for this machine and hold it to its 
 
 images: ## Build every image: the agent for three platforms, the coordinator for two
 	@scripts/image.sh agent linux/amd64 linux/arm64 linux/arm/v7
+	@scripts/image.sh coordinator linux/amd64 linux/arm64
 
 wheels: ## Build the wheels for six platforms in Docker, with what they need from PyPI, and verify them
 	@wheels/make.sh $(PLATFORM)

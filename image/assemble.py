@@ -1,7 +1,8 @@
-"""Lays out the root file system of the agent image as three layers, the one that changes least first.
+"""Lays out the root file system of an image as three layers, the one that changes least first.
 
-Usage: assemble.py INPUT OUT, where INPUT holds what the stages before made:
-python/ (bin, library, builtin.txt), packages/, app/swarmlet, native.so, musl/ (as unpacked), launcher.
+Usage: assemble.py agent|coordinator INPUT OUT, where INPUT holds what the stages before made:
+python/ (bin, library, builtin.txt), packages/, app/swarmlet, native.so, musl/ (as unpacked), launcher; for
+the coordinator also coordinator/ (packages) and modules/ (of its interpreter).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from modules import Source, reachable, sources
+from modules import Source, reachable, sources, without
 from pack import LOADER, pack
 
 HERE = Path(__file__).parent
@@ -24,10 +26,10 @@ HOME = "usr/lib/swarmlet"
 MAIN = """\
 import sys
 sys.path.insert(1, "/usr/lib/swarmlet/packages.zip")
-from swarmlet.cli.node import main
+from {module} import main
 sys.exit(main())
 """
-USERS = "root:x:0:0:root:/:/swarmlet\nswarmlet:x:10001:10001:Swarmlet:/data:/swarmlet\n"
+USERS = "root:x:0:0:root:/:/{program}\nswarmlet:x:10001:10001:Swarmlet:/data:/{program}\n"
 GROUPS = "root:x:0:\nswarmlet:x:10001:\n"
 FOLDERS = {
     "tmp": 0o1777,
@@ -108,13 +110,13 @@ class Layer:
         os.utime(self.root, (EPOCH, EPOCH))
 
 
-def base(layer: Layer, given: Path, library: Mapping[str, bytes]) -> None:
+def base(layer: Layer, given: Path, library: Mapping[str, bytes], program: str) -> None:
     """The C library, the interpreter and its library, and what a bare root file system must have."""
     loader = next(path for path in sorted((given / "musl").rglob("ld-musl-*")) if path.parent.name == "lib")
     layer.put(f"lib/{loader.name}", next((given / "musl/usr/lib").rglob("libc.so")), 0o755)
     layer.put("usr/bin/python3", given / "python/bin/python3", 0o755)
     layer.zip("usr/lib/python313.zip", library)
-    layer.put("etc/passwd", USERS.encode())
+    layer.put("etc/passwd", USERS.format(program=program).encode())
     layer.put("etc/group", GROUPS.encode())
     for name, mode in FOLDERS.items():
         (layer.root / name).mkdir(parents=True, exist_ok=True)
@@ -122,56 +124,78 @@ def base(layer: Layer, given: Path, library: Mapping[str, bytes]) -> None:
     for name in OWNED:
         os.chown(layer.root / name, USER, USER)
     layer.put("usr/share/licenses.txt", licenses(given))
+    for module in sorted((given / "modules").glob("*.so")):
+        layer.put(f"usr/lib/python3.13/lib-dynload/{module.name}", module)
 
 
 def licenses(given: Path) -> bytes:
     """Return the licences of everything that is shipped, one after another."""
     files = {"CPython": given / "python/licenses/cpython", "zlib": given / "python/licenses/zlib"}
     files["musl"] = given / "musl/usr/share/doc/musl/copyright"
-    files |= {path.name: path for path in sorted((given / "packages/licenses").iterdir())}
+    for folder in ("packages", "coordinator"):
+        files |= {path.name: path for path in sorted((given / folder).glob("licenses/*"))}
     parts = [
         b"==== " + name.encode() + b"\n" + path.read_bytes().strip() + b"\n" for name, path in files.items()
     ]
     return b"\n".join(parts)
 
 
-def main(given: Path, out: Path) -> None:
+def extensions(folders: Iterable[Path]) -> dict[str, Path]:
+    """Return the shared objects of packages by the names under which they are imported."""
+    found = {}
+    for folder in folders:
+        for path in sorted(folder.rglob("*.so")):
+            inside = path.relative_to(folder)
+            found[".".join((*inside.parts[:-1], path.name.split(".")[0]))] = path
+    return found
+
+
+def roots(
+    target: Mapping[str, Any], library: Mapping[str, Any], known: Mapping[str, Source], built_in: set[str]
+) -> list[str]:
+    """Return what the walk begins with: the programs, the interpreter, the users, and whole packages."""
+    whole = [name for name in known if name.split(".")[0] in target.get("whole", ())]
+    wanted = [*target["roots"], *library["interpreter"], *library["users"]]
+    return [name for name in wanted if name not in built_in] + whole
+
+
+def main(target: str, given: Path, out: Path) -> None:
     """Make the layers of ``out`` from ``given``."""
     manifest = tomllib.loads((HERE / "manifest.toml").read_text(encoding="utf-8"))
-    places = {
-        "standins": HERE / "standins",
-        "app": given / "app",
-        "packages": given / "packages",
-        "library": given / "python/library",
-    }
-    known = sources(places.values())
+    image, left_out = manifest[target], [*manifest["left_out"], *manifest.get(f"left_out_of_{target}", ())]
+    folders = [given / "packages", given / "coordinator"]
+    places = [HERE / "standins", given / "app", *folders, given / "python/library"]
+    known = sources(places)
     built_in = set((given / "python/builtin.txt").read_text(encoding="ascii").split())
-    roots = [*manifest["agent"]["roots"], *manifest["library"]["interpreter"], *manifest["library"]["users"]]
-    found = reachable([one for one in roots if one not in built_in], known, list(manifest["left_out"]))
-    of = {
-        place: {name for name in found if known[name].path.is_relative_to(path)}
-        for place, path in places.items()
-    }
-    agreed(of["library"], listed((HERE / "stdlib.txt").read_text(encoding="ascii")))
+    found = reachable(roots(image, manifest["library"], known, built_in), known, left_out)
 
+    def of(*folders: Path) -> set[str]:
+        return {name for name in found if any(known[name].path.is_relative_to(folder) for folder in folders)}
+
+    library, standins = of(given / "python/library"), of(HERE / "standins")
+    if target == "agent":
+        agreed(library, listed((HERE / "stdlib.txt").read_text(encoding="ascii")))
     inside = set(_imp._frozen_module_names())  # noqa: SLF001 - the interpreter carries these itself
-    codec = {name for name in of["standins"] if name.startswith("encodings.")}
+    codec = {name for name in standins if name.startswith("encodings.")}
     first = Layer(out / "base")
-    base(first, given, members((of["library"] - inside) | codec, known))
+    base(first, given, members((library - inside) | codec, known), image["program"])
 
-    second, content = Layer(out / "packages"), members(of["packages"] | (of["standins"] - codec), known)
-    for path in sorted((given / "packages").glob("*/*.so")):
-        second.extension(content, f"{path.parent.name}.{path.stem}", path)
+    second, content = Layer(out / "packages"), members(of(*folders) | (standins - codec), known)
+    for name, path in extensions(folders).items():
+        if name.rpartition(".")[0] in {"", *found} and not without(name, left_out):
+            second.extension(content, name, path)
+    for path in sorted((given / "coordinator/lib").glob("*")):
+        second.put(f"usr/lib/{path.name}", path)
     second.zip(f"{HOME}/packages.zip", content)
 
-    third, content = Layer(out / "app"), members(of["app"], known)
+    third, content = Layer(out / "app"), members(of(given / "app"), known)
     third.extension(content, "swarmlet._native", given / "native.so")
-    content["__main__.py"] = MAIN.encode()
+    content["__main__.py"] = MAIN.format(module=image["main"]).encode()
     third.zip(f"{HOME}/app.zip", content)
-    third.put("swarmlet", given / "launcher", 0o755)
+    third.put(image["program"], given / "launcher", 0o755)
     for layer in (first, second, third):
         layer.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -13,6 +13,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+/* PROGRAM, given by the build: swarmlet, or stratoswarm in the coordinator's image. */
 #define PYTHON "/usr/bin/python3"
 #define APPLICATION "/usr/lib/swarmlet/app.zip"
 
@@ -21,7 +22,7 @@
 #define KERNEL_MINOR 10
 
 static int refuse(const char *why, const char *have, const char *next) {
-  fprintf(stderr, "swarmlet: %s (this is %s); nothing was started.  next: %s\n", why, have, next);
+  fprintf(stderr, PROGRAM ": %s (this is %s); nothing was started.  next: %s\n", why, have, next);
   return 1;
 }
 
@@ -64,13 +65,13 @@ int main(int argc, char **argv) {
   const size_t given = argc > 1 ? (size_t)argc - 1 : 0;
   char **words = calloc(before + given + 1, sizeof *words);
   if (!words) {
-    fprintf(stderr, "swarmlet: no memory is left to start\n");
+    fprintf(stderr, PROGRAM ": no memory is left to start\n");
     return 1;
   }
   memcpy(words, fixed, sizeof fixed);
   if (given)
     memcpy(words + before, argv + 1, given * sizeof *words);
   execv(PYTHON, words);
-  fprintf(stderr, "swarmlet: cannot start %s: %s.  next: pull the image again\n", PYTHON, strerror(errno));
+  fprintf(stderr, PROGRAM ": cannot start %s: %s.  next: pull the image again\n", PYTHON, strerror(errno));
   return 1;
 }

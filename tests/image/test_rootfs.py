@@ -88,7 +88,7 @@ def test_using_openssl_says_that_there_is_none(platform: str) -> None:
         platform,
         "import sys\ntry:\n    import ssl\nexcept ModuleNotFoundError as failure:\n    print(failure)\n"
         "sys.path.insert(0, '/usr/lib/swarmlet/packages.zip')\nimport ssl\n"
-        "try:\n    ssl.create_default_context()\nexcept ssl.SSLError as failure:\n    print(failure)",
+        "try:\n    ssl.create_default_context().wrap_socket(None)\nexcept ssl.SSLError as failure:\n    print(failure)",
     )
     assert told == "No module named 'ssl'\nthis image has no OpenSSL: Python's own TLS cannot be used in it\n"
 

@@ -18,6 +18,7 @@ modules = load("modules")
 pack = load("pack")
 fetch = load("fetch")
 MANIFEST = tomllib.loads((IMAGE / "manifest.toml").read_text(encoding="utf-8"))
+LEFT_OUT = [*MANIFEST["left_out"], *MANIFEST["left_out_of_agent"]]
 
 
 def tree(folder: Path, **files: str) -> Path:
@@ -81,13 +82,13 @@ def test_a_root_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_walk_finds_what_the_agent_imports_lazily_and_nothing_of_the_coordinator() -> None:
-    found = modules.reachable(MANIFEST["agent"]["roots"], modules.sources([ROOT]), list(MANIFEST["left_out"]))
+    found = modules.reachable(MANIFEST["agent"]["roots"], modules.sources([ROOT]), LEFT_OUT)
     assert {"swarmlet.workloads.docker", "swarmlet.report.metrics", "swarmlet.agent.app"} <= found
     assert not [name for name in found if name.startswith(("swarmlet.coordinator", "swarmlet.cli.cluster"))]
 
 
 def test_everything_that_is_left_out_or_stood_in_for_has_a_reason() -> None:
-    for part in ("left_out", "standins"):
+    for part in ("left_out", "left_out_of_agent", "standins"):
         assert all(reason.strip() for reason in MANIFEST[part].values())
     present = {path.stem for path in (IMAGE / "standins").glob("*.py")}
     assert present == set(MANIFEST["standins"])
@@ -101,7 +102,7 @@ def test_the_list_of_library_modules_names_each_once_and_none_that_is_left_out()
     ]
     assert len(names) == len(set(names)) > 200
     assert names == sorted(names)
-    assert not [name for name in names if modules.without(name, MANIFEST["left_out"])]
+    assert not [name for name in names if modules.without(name, LEFT_OUT)]
 
 
 def test_the_same_sources_give_the_same_zip_whatever_the_hash_seed(tmp_path: Path) -> None:
@@ -132,13 +133,17 @@ def test_a_zip_holds_optimised_bytecode_that_no_source_is_compared_with(tmp_path
     assert space.get("__doc__") is None
 
 
-def test_the_packages_in_the_image_are_those_of_the_lock_file() -> None:
+@pytest.mark.parametrize(
+    ("lock", "target"), [("packages.lock", "agent"), ("coordinator.lock", "coordinator")]
+)
+def test_the_packages_in_the_image_are_those_of_the_lock_file(lock: str, target: str) -> None:
     locked = (ROOT / "requirements.lock").read_text(encoding="ascii").split()
-    listed = [line.split() for line in (IMAGE / "packages.lock").read_text(encoding="ascii").splitlines()]
+    listed = [line.split() for line in (IMAGE / lock).read_text(encoding="ascii").splitlines()]
     pinned = [words for words in listed if words and "==" in words[0]]
     assert {words[0] for words in pinned} <= set(locked)
-    assert all(words[1].startswith("--hash=sha256:") for words in pinned)
-    assert {words[0].split("==")[0] for words in pinned} == set(MANIFEST["agent"]["packages"])
+    assert all(word.startswith("--hash=sha256:") for words in pinned for word in words[1:])
+    assert all(len(words) > 1 for words in pinned)
+    assert {words[0].split("==")[0] for words in pinned} == set(MANIFEST[target]["packages"])
 
 
 def test_a_lock_file_says_where_to_look_next_when_the_pool_moved_on() -> None:
@@ -155,7 +160,7 @@ def test_a_file_with_another_hash_is_not_believed(tmp_path: Path) -> None:
         fetch.fetched("it", "0" * 64, ((tmp_path / "it").as_uri(),))
 
 
-@pytest.mark.parametrize("name", ["sources.lock", "buildx.lock"])
+@pytest.mark.parametrize("name", ["sources.lock", "sqlite.lock", "buildx.lock"])
 def test_every_pin_is_a_hash_of_a_file_in_the_pool(name: str) -> None:
     lock = fetch.parse((IMAGE / name).read_text(encoding="ascii"))
     assert lock.files
