@@ -12,7 +12,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,8 +26,6 @@ from swarmlet.errors import Exit, SwarmletError, error
 
 if TYPE_CHECKING:
     from swarmlet._native import Token
-    from swarmlet.agent.reach import Known
-    from swarmlet.agent.searching import Search
     from swarmlet.config.keys import Config
     from swarmlet.discovery.report import DiscoveryView, FoundView
 
@@ -134,22 +132,37 @@ def discover_and_join(args: argparse.Namespace, render: Renderer) -> int:
     return asyncio.run(run_agent(config, lambda: token, steps=ShownSteps(render), options=options))
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process that searched tells the one that joins.
+
+    Args:
+        proven: Where the cluster that is looked for proved to be; empty for nowhere.
+        known: Whether that is an address this device had anyway.
+        cluster: The cluster's name.
+        ways: How it was found.
+        others: How many other addresses there were.
+        hint: What was found, as the beginning of a sentence.
+        why: Why it is nowhere.
+    """
+
+    proven: str
+    known: bool
+    cluster: str
+    ways: tuple[str, ...]
+    others: int
+    hint: str
+    why: str
+
+
 def _find_again(
     args: argparse.Namespace, config: Config, _token: Token | None, render: Renderer
 ) -> str | None:
     """Return where this member's cluster is, if it is not where it was; its own work waits for it."""
-    from swarmlet.agent import reach  # noqa: PLC0415 - as above
-    from swarmlet.agent.searching import Search  # noqa: PLC0415 - as above
-
-    expected = reach.known(config, None)
-    if not expected.pins:
+    told = _apart(args, config, None, min(args.timeout, _AGAIN_S))
+    if not told.proven or told.known:
         return config.cluster
-    how = Search(min(args.timeout, _AGAIN_S), _domains(args), until_trusted=True)
-    proven = next((one for one in _apart(config, expected, how).found if one.trusted), None)
-    if proven is None or proven.address in (config.cluster, *expected.endpoints):
-        return config.cluster
-    render.say(f"the cluster {_plain(proven.cluster)} is now at {proven.tried}")
-    return proven.tried
+    render.say(f"the cluster {told.cluster} is now at {told.proven}")
+    return told.proven
 
 
 def _find(args: argparse.Namespace, config: Config, token: Token | None, render: Renderer) -> str:
@@ -158,38 +171,31 @@ def _find(args: argparse.Namespace, config: Config, token: Token | None, render:
     Raises:
         SwarmletError: ``SWL-212``; it is nowhere. ``SWL-117``; there is no token.
     """
-    from swarmlet.agent import reach  # noqa: PLC0415 - as above
-    from swarmlet.agent.searching import Search  # noqa: PLC0415 - as above
-
-    domains = _domains(args)
     if token is None:
-        view = _apart(config, reach.Known(), Search(min(args.timeout, _HINT_S), domains))
-        raise error("SWL-117", found=_hint(view))
+        raise error("SWL-117", found=_apart(args, config, None, min(args.timeout, _HINT_S)).hint)
     seconds = f"{args.timeout:g}"
     render.say(f"looking for the cluster of the token, for up to {seconds} s")
-    view = _apart(config, reach.known(config, token), Search(args.timeout, domains, until_trusted=True))
-    proven = next((one for one in view.found if one.trusted), None)
-    if proven is None:
-        raise error("SWL-212", seconds=seconds, detail=_why(view))
-    others = len(view.found) + len(view.unreached) - 1
-    beside = f"; {others} other address(es) did not prove to be it and were told nothing" if others else ""
-    render.say(f"found {_plain(proven.cluster)} at {proven.tried} by {', '.join(proven.ways)}{beside}")
-    return proven.tried
+    told = _apart(args, config, token, args.timeout)
+    if not told.proven:
+        raise error("SWL-212", seconds=seconds, detail=told.why)
+    beside = f"; {told.others} other address(es) did not prove to be it and were told nothing"
+    render.say(
+        f"found {told.cluster} at {told.proven} by {', '.join(told.ways)}{beside if told.others else ''}"
+    )
+    return told.proven
 
 
-def _apart(config: Config, expected: Known, how: Search) -> DiscoveryView:
-    """Search in a process of its own and return what it found.
+def _apart(args: argparse.Namespace, config: Config, token: Token | None, timeout_s: float) -> Told:
+    """Search in a process of its own and return what it tells.
 
     Raises:
         SwarmletError: ``SWL-799``; the search broke.
     """
-    from swarmlet.discovery.report import DiscoveryView  # noqa: PLC0415 - as above
-
     end, start = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(end)
-        _search_and_end(start, config, expected, how)
+        _search_and_end(start, lambda: _search(args, config, token, timeout_s))
     os.close(start)
     # The first process of a container is ended only by signals it handles.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -203,21 +209,16 @@ def _apart(config: Config, expected: Known, how: Search) -> DiscoveryView:
         signal.signal(signal.SIGTERM, before)
         os.waitpid(child, 0)
     try:
-        return msgspec.msgpack.decode(told, type=DiscoveryView)
+        return msgspec.msgpack.decode(told, type=Told)
     except msgspec.MsgspecError:
         raise error("SWL-799", detail=told.decode(errors="replace")[:300] or "the search ended") from None
 
 
-def _search_and_end(start: int, config: Config, expected: Known, how: Search) -> None:
+def _search_and_end(start: int, search: Callable[[], Told]) -> None:
     """Be the process that searches: tell what was found through a pipe, and end."""
-    import asyncio  # noqa: PLC0415 - after the agent made it light (its ``__init__``)
-
-    from swarmlet.agent import searching  # noqa: PLC0415 - as above
-
     code = 1
     try:
-        view = asyncio.run(searching.search(config, expected, how))
-        told, code = msgspec.msgpack.encode(view), 0
+        told, code = msgspec.msgpack.encode(search()), 0
     except KeyboardInterrupt:
         told = b"interrupted"
     except SwarmletError as failure:
@@ -230,6 +231,27 @@ def _search_and_end(start: int, config: Config, expected: Known, how: Search) ->
     finally:
         sys.stderr.flush()
         os._exit(code)
+
+
+def _search(args: argparse.Namespace, config: Config, token: Token | None, timeout_s: float) -> Told:
+    from swarmlet.agent import reach, searching  # noqa: PLC0415 - never in the agent's own process
+    from swarmlet.discovery.sighting import DIRECT  # noqa: PLC0415 - as above
+
+    import asyncio  # noqa: PLC0415 isort: skip - after the agent made it light (its ``__init__``)
+
+    expected = reach.known(config, token)
+    how = searching.Search(timeout_s, _domains(args), until_trusted=bool(expected.pins))
+    view = asyncio.run(searching.search(config, expected, how))
+    proven = next((one for one in view.found if one.trusted), None)
+    return Told(
+        proven=proven.tried if proven else "",
+        known=proven is not None and DIRECT in proven.ways,
+        cluster=_plain(proven.cluster) if proven else "",
+        ways=proven.ways if proven else (),
+        others=len(view.found) + len(view.unreached) - (proven is not None),
+        hint=_hint(view),
+        why=_why(view),
+    )
 
 
 # ---- options and words

@@ -8,7 +8,7 @@ then fails by design, and tells which key is there.
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -97,7 +97,7 @@ class Prover:
         return best
 
     async def _try(self, address: str, tried: str) -> Proof:
-        pins = self._pins or (secrets.token_bytes(32),)
+        pins = self._pins or (os.urandom(32),)
         began = self._clock.boot()
         try:
             connection = self._dial(tried, pins, PATIENCE_S)
