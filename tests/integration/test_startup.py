@@ -397,7 +397,6 @@ def test_process_1_takes_in_orphans_and_ends_in_time_whatever_its_work_does(benc
     code, took = agent.stop()
     assert code == 0
     assert took < 10
-    bench.cluster.stratoswarm("stop", name)
 
 
 @pytest.fixture
