@@ -24,6 +24,26 @@ TAGS = {
 #: Under emulation everything takes many times as long.
 PATIENCE_S = 600
 
+#: Where the modules are.
+ZIPS = ("usr/lib/python313.zip", "usr/lib/swarmlet/packages.zip", "usr/lib/swarmlet/app.zip")
+#: Imports each of them, and what is built in; prints as JSON what failed and how many there are.
+IMPORT_EVERYTHING = """
+import importlib, json, sys, warnings, zipfile
+warnings.simplefilter("error")
+zips = ["/" + name for name in %r]
+sys.path[:0] = zips[1:]
+bad = {}
+names = [name for path in zips for name in zipfile.ZipFile(path).namelist()]
+names = [name[:-4].replace("/", ".").removesuffix(".__init__") for name in names]
+names = [name for name in names if not name.endswith("__main__")] + list(sys.builtin_module_names)
+for name in names:
+    try:
+        importlib.import_module(name)
+    except BaseException as failure:
+        bad[name] = repr(failure)
+print(json.dumps({"bad": bad, "count": len(names)}))
+""" % (ZIPS,)  # noqa: UP031 - braces are the program's own
+
 _COPY = {62: 5, 183: 1024, 40: 20}
 _REL, _RELA = 9, 4
 

@@ -15,7 +15,6 @@ from wheels import elf
 
 pytestmark = [pytest.mark.docker, pytest.mark.image, pytest.mark.timeout(rootfs.PATIENCE_S)]
 
-ZIPS = ("usr/lib/python313.zip", "usr/lib/swarmlet/packages.zip", "usr/lib/swarmlet/app.zip")
 LOADER = {
     "linux/amd64": "ld-musl-x86_64.so.1",
     "linux/arm64": "ld-musl-aarch64.so.1",
@@ -23,26 +22,9 @@ LOADER = {
 }
 ARCH = {"linux/amd64": "x86_64", "linux/arm64": "aarch64", "linux/arm/v7": "armv7l"}
 
-IMPORT_EVERYTHING = """
-import importlib, json, sys, warnings, zipfile
-warnings.simplefilter("error")
-zips = ["/" + name for name in %r]
-sys.path[:0] = zips[1:]
-bad = {}
-names = [name for path in zips for name in zipfile.ZipFile(path).namelist()]
-names = [name[:-4].replace("/", ".").removesuffix(".__init__") for name in names]
-names = [name for name in names if not name.endswith("__main__")] + list(sys.builtin_module_names)
-for name in names:
-    try:
-        importlib.import_module(name)
-    except BaseException as failure:
-        bad[name] = repr(failure)
-print(json.dumps({"bad": bad, "count": len(names)}))
-""" % (ZIPS,)  # noqa: UP031 - braces are the program's own
-
 
 def test_every_module_in_the_image_can_be_imported_there(platform: str) -> None:
-    told = json.loads(rootfs.python(platform, IMPORT_EVERYTHING))
+    told = json.loads(rootfs.python(platform, rootfs.IMPORT_EVERYTHING))
     assert told["bad"] == {}
     assert told["count"] > 500
 
@@ -88,7 +70,8 @@ def test_using_openssl_says_that_there_is_none(platform: str) -> None:
         platform,
         "import sys\ntry:\n    import ssl\nexcept ModuleNotFoundError as failure:\n    print(failure)\n"
         "sys.path.insert(0, '/usr/lib/swarmlet/packages.zip')\nimport ssl\n"
-        "try:\n    ssl.create_default_context().wrap_socket(None)\nexcept ssl.SSLError as failure:\n    print(failure)",
+        "try:\n    ssl.create_default_context().wrap_socket(None)\n"
+        "except ssl.SSLError as failure:\n    print(failure)",
     )
     assert told == "No module named 'ssl'\nthis image has no OpenSSL: Python's own TLS cannot be used in it\n"
 
@@ -147,7 +130,7 @@ def test_programs_are_linked_to_musl_alone_and_no_symbol_is_copied(platform: str
 
 def test_the_image_holds_the_agent_and_nothing_of_the_cluster(tag: str) -> None:
     files = rootfs.files_of(tag)
-    names = {name for path in ZIPS for name in zipfile.ZipFile(BytesIO(files[path][1])).namelist()}
+    names = {name for path in rootfs.ZIPS for name in zipfile.ZipFile(BytesIO(files[path][1])).namelist()}
     assert "swarmlet/agent/app.pyc" in names
     assert not [name for name in names if name.startswith(("swarmlet/coordinator", "swarmlet/cli/cluster"))]
     assert not [name for name in names if not name.endswith(".pyc")], "bytecode alone"
