@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
-from tests.vectors import HERE, ed25519
+from tests.vectors import HERE, ed25519, mesh
 
 CLUSTER = bytes(range(16))
 NODE = uuid.UUID("00112233-4455-6677-8899-aabbccddeeff")
@@ -286,6 +286,7 @@ FILES: dict[str, Callable[[], Vectors]] = {
     "signatures.txt": signatures,
     "certificates.txt": certificates,
     "discovery.txt": discovery,
+    "mesh.txt": mesh.mesh,
 }
 
 

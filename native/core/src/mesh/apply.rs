@@ -2,23 +2,22 @@
 
 use super::health::MS;
 use super::log::fingerprint;
+use super::member::Member;
 use super::membership::{Membership, ME};
 use super::queue::Item;
-use super::statement::{
-    kind, split, Accusation, Credential, Record, UserEvent, Verdict, Word, CREDENTIAL, VERDICT,
-};
-use super::table::{Member, Slot};
+use super::statement::{kind, split, Credential, Record, SignedCredential, UserEvent};
+use super::table::Slot;
 use super::wire::Message;
 use super::{Event, Signer, State, Why, World};
 
 /// Between statements of one originator, and how many may follow at once.
-const STATEMENTS: (u64, u64) = (100 * MS, 100);
+pub(super) const STATEMENTS: (u64, u64) = (100 * MS, 100);
 /// For how long an accusation counts, and how far ahead of cluster time anything may be.
 pub(super) const ACCUSATION_MS: u64 = 60_000;
 
 /// What became of a statement.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     News,
     Stale,
     Orphan,
@@ -70,7 +69,7 @@ impl Membership {
     ) -> Outcome {
         let slot = self.table.find(&keys.uid);
         let known = slot.and_then(|slot| self.table.get(slot));
-        if known.is_some_and(|member| member.issued_ms >= keys.issued_ms) {
+        if known.is_some_and(|member| member.credential.says.issued_ms >= keys.issued_ms) {
             return self.take_record(about, record, forward, world);
         }
         let buried = self.sync.tombstone(&keys.uid);
@@ -81,10 +80,10 @@ impl Membership {
         if slot.is_none() && self.table.len() >= self.config.max_members as usize {
             return Outcome::Full;
         }
-        let Ok(whole) = <&[u8; CREDENTIAL]>::try_from(credential) else {
+        let Some(signed) = SignedCredential::parse(credential) else {
             return Outcome::Forged;
         };
-        let holds = holds(Signer::Coordinator, kind::CREDENTIAL, whole, world)
+        let holds = holds(Signer::Coordinator, kind::CREDENTIAL, credential, world)
             && holds(Signer::Member(&keys.signing), kind::RECORD, record, world);
         if !holds {
             return Outcome::Forged;
@@ -92,12 +91,12 @@ impl Membership {
         let (slot, state) = match slot {
             Some(slot) => (slot, known.map_or(State::Gone, |member| member.state)),
             None => {
-                let member = Member::new(keys.uid, about.addr);
+                let member = Member::new(signed, about.addr);
                 (self.table.insert(member), State::Gone)
             }
         };
         if let Some(member) = self.table.get_mut(slot) {
-            member.set_credential(keys, whole);
+            member.credential = signed;
         }
         self.renew(slot, state, about, record, world);
         if forward {
@@ -124,7 +123,7 @@ impl Membership {
         if !is_newer(about, record, member) {
             return Outcome::Stale;
         }
-        let signing = member.signing;
+        let signing = member.credential.says.signing;
         if !holds(Signer::Member(&signing), kind::RECORD, record, world) {
             return Outcome::Forged;
         }
@@ -214,13 +213,18 @@ impl Membership {
         self.rehash(slot);
     }
 
-    fn rehash(&mut self, slot: Slot) {
+    /// Counts a member's facts into the view's hash: what is signed, not the signatures, of which one signer can make
+    /// many for the same words.
+    pub(super) fn rehash(&mut self, slot: Slot) {
         let hash = self.table.get(slot).map_or(0, |member| {
             let down = member
                 .down
                 .as_ref()
                 .map_or(0, |whole| fingerprint(&**whole));
-            fingerprint(member.record.as_slice()).wrapping_add(down)
+            let issued = super::rng::mix(member.credential.says.issued_ms);
+            fingerprint(member.record.as_slice())
+                .wrapping_add(down)
+                .wrapping_add(issued)
         });
         self.table.rehash(slot, hash);
     }
@@ -246,172 +250,6 @@ impl Membership {
         }
     }
 
-    fn take_accusation(
-        &mut self,
-        accusation: &Accusation,
-        whole: &[u8],
-        forward: bool,
-        world: &mut dyn World,
-    ) -> Outcome {
-        let (Some(accuser), Some(subject)) = (
-            self.table.find(&accusation.accuser),
-            self.table.find(&accusation.subject),
-        ) else {
-            return Outcome::Orphan;
-        };
-        if accuser == ME || accuser == subject || !self.is_current(accusation, subject) {
-            return Outcome::Stale;
-        }
-        let run = self.at.run;
-        let Some(member) = self.table.get_mut(accuser) else {
-            return Outcome::Orphan;
-        };
-        let signing = member.signing;
-        if member.state == State::Left {
-            return Outcome::Stale;
-        }
-        if !holds(Signer::Member(&signing), kind::ACCUSATION, whole, world) {
-            return Outcome::Forged;
-        }
-        let (period, burst) = STATEMENTS;
-        if !member.limit.allow(run, period, burst) {
-            return Outcome::Limited;
-        }
-        if subject == ME {
-            self.doubted(accusation.incarnation, world);
-        } else if let Ok(whole) = whole.try_into() {
-            self.suspect(subject, accusation.accuser, whole, forward, world);
-        }
-        Outcome::News
-    }
-
-    /// Says whether an accusation would count if it is signed.
-    fn is_current(&self, accusation: &Accusation, subject: Slot) -> bool {
-        let cluster = self.at.cluster;
-        let timely = accusation.at_ms <= cluster.saturating_add(ACCUSATION_MS)
-            && accusation.at_ms.saturating_add(ACCUSATION_MS) >= cluster;
-        self.table.get(subject).is_some_and(|member| {
-            let open = matches!(member.state, State::Alive | State::Suspect);
-            let concerned = member.incarnation == accusation.incarnation && member.has_udp();
-            let most = usize::from(self.config.accusers) + 1;
-            let new = member.suspicion.as_ref().is_none_or(|suspicion| {
-                let known = &suspicion.accusations;
-                known.len() < most && known.iter().all(|(uid, _)| *uid != accusation.accuser)
-            });
-            open && timely && concerned && new
-        })
-    }
-
-    fn take_verdict(
-        &mut self,
-        verdict: &Verdict,
-        whole: &[u8],
-        forward: bool,
-        world: &mut dyn World,
-    ) -> Outcome {
-        let Ok(whole) = <&[u8; VERDICT]>::try_from(whole) else {
-            return Outcome::Forged;
-        };
-        let slot = self.table.find(&verdict.subject);
-        let member = slot.and_then(|slot| self.table.get(slot));
-        let news = match (verdict.word, member) {
-            (Word::Down, None) => return Outcome::Orphan,
-            (Word::Down, Some(member)) => {
-                let known = member.down.as_deref().and_then(|old| Verdict::parse(old));
-                member.state != State::Left
-                    && verdict.bound >= member.incarnation
-                    && known.is_none_or(|old| verdict.bound > old.bound)
-            }
-            (_, member) => {
-                let known = self.sync.tombstone(&verdict.subject);
-                verdict.until_ms > self.at.cluster
-                    && known.is_none_or(|old| verdict.bound > old.bound)
-                    && member.is_none_or(|member| verdict.bound >= member.issued_ms)
-            }
-        };
-        if !news {
-            return Outcome::Stale;
-        }
-        if !holds(Signer::Coordinator, kind::VERDICT, whole, world) {
-            return Outcome::Forged;
-        }
-        match (verdict.word, slot) {
-            (Word::Down, Some(slot)) => self.take_down(slot, verdict, whole, forward, world),
-            (word, slot) => self.bury(word, slot, verdict, whole, forward, world),
-        }
-    }
-
-    fn take_down(
-        &mut self,
-        slot: Slot,
-        verdict: &Verdict,
-        whole: &[u8; VERDICT],
-        forward: bool,
-        world: &mut dyn World,
-    ) -> Outcome {
-        if slot == ME {
-            let current = self.me().map_or(0, |me| me.incarnation);
-            let next = verdict.bound.max(current);
-            self.outbid_down(next, world);
-            return Outcome::News;
-        }
-        let before = self.table.get(slot).map(|member| member.state);
-        if let Some(member) = self.table.get_mut(slot) {
-            member.down = Some(Box::new(*whole));
-            member.version = member.version.wrapping_add(1);
-        }
-        self.rehash(slot);
-        self.turn(slot, State::Unreachable, Why::Coordinator);
-        if before != Some(State::Unreachable) {
-            world.event(Event::Unreachable(verdict.subject, Why::Coordinator));
-        }
-        if forward {
-            let version = self.table.get(slot).map_or(0, |member| member.version);
-            self.tell(Item::Down(slot, version), false);
-        }
-        Outcome::News
-    }
-
-    fn outbid_down(&mut self, bound: u64, world: &mut dyn World) {
-        let Some(me) = self.me() else {
-            return;
-        };
-        let (boot, whole) = (me.boot, me.record);
-        if let Some(own) = Record::parse(whole.as_slice()) {
-            let told = (own.addr, own.flags, own.meta);
-            self.stats.refuted += 1;
-            self.publish(bound.saturating_add(1), boot, own.left, told, world);
-        }
-    }
-
-    fn bury(
-        &mut self,
-        word: Word,
-        slot: Option<Slot>,
-        verdict: &Verdict,
-        whole: &[u8; VERDICT],
-        forward: bool,
-        world: &mut dyn World,
-    ) -> Outcome {
-        if slot == Some(ME) {
-            self.expel(word, world);
-            return Outcome::News;
-        }
-        if self.sync.tombs() >= self.config.max_members as usize {
-            return Outcome::Full;
-        }
-        if let Some(slot) = slot {
-            self.table.remove(slot);
-            world.event(Event::Removed(verdict.subject, word));
-        }
-        let (before, after) = self.sync.bury(verdict, whole);
-        self.table.fact(&verdict.subject, before, after);
-        if forward {
-            self.tell(Item::Tombstone(verdict.subject), true);
-        }
-        Outcome::News
-    }
-
     fn take_event(
         &mut self,
         event: &UserEvent<'_>,
@@ -432,7 +270,7 @@ impl Membership {
         if slot == ME || member.took_event(event.number) {
             return Outcome::Stale;
         }
-        let signing = member.signing;
+        let signing = member.credential.says.signing;
         if !holds(Signer::Member(&signing), kind::EVENT, whole, world) {
             return Outcome::Forged;
         }
@@ -461,6 +299,6 @@ fn is_newer(about: &Record<'_>, record: &[u8], member: &Member) -> bool {
     (about.left, body) > (left, member.record_body())
 }
 
-fn holds(signer: Signer<'_>, kind: u8, whole: &[u8], world: &mut dyn World) -> bool {
+pub(super) fn holds(signer: Signer<'_>, kind: u8, whole: &[u8], world: &mut dyn World) -> bool {
     split(whole).is_some_and(|(body, signature)| world.verify(signer, kind, body, signature))
 }

@@ -1,24 +1,18 @@
 //! Detection of failures: probes, direct and through helpers, and what follows when nobody answers.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use super::config::MAX_HELPERS;
-use super::health::{smooth_rtt, suspicion_us, MS};
+use super::health::{smooth_rtt, MS};
 use super::membership::{Membership, Timers, ME};
-use super::queue::Item;
 use super::rng::Rng;
-use super::statement::{kind, Accusation, ACCUSATION};
-use super::table::{Slot, Suspicion};
+use super::statement::kind;
+use super::table::Slot;
 use super::wire::Message;
-use super::{Config, Event, Now, Peer, State, Why, World};
+use super::{Config, Now, Peer, World};
 use crate::Uid;
 
-/// The most probes this node does for others at a time.
+/// The most probes this node does for others at a time, and for one of them.
 pub(super) const MAX_RELAYS: usize = 32;
-
-/// When suspicions end, soonest first: running time, slot, version of the member.
-pub(super) type Deadlines = BinaryHeap<Reverse<(u64, Slot, u32)>>;
+const MAX_RELAYS_EACH: usize = 4;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -56,7 +50,7 @@ pub(super) struct Relay {
 }
 
 impl Timers {
-    pub fn first(_now: Now, config: &Config, rng: &mut Rng) -> Self {
+    pub fn first(config: &Config, rng: &mut Rng) -> Self {
         // Nodes that were started together do not all probe at the same moment.
         let interval = u64::from(config.probe_interval_ms) * MS;
         Self {
@@ -192,7 +186,7 @@ impl Membership {
         }
     }
 
-    fn ping(&mut self, slot: Slot, nonce: u32, world: &mut dyn World) {
+    pub(super) fn ping(&mut self, slot: Slot, nonce: u32, world: &mut dyn World) {
         let Some(peer) = self.table.get(slot).map(|member| member.peer()) else {
             return;
         };
@@ -270,7 +264,13 @@ impl Membership {
         let Some(slot) = slot.filter(|_| self.relays.len() < MAX_RELAYS) else {
             return;
         };
-        if self.table.get(slot).is_none_or(|member| !member.has_udp()) {
+        let theirs = self
+            .relays
+            .iter()
+            .filter(|relay| relay.for_whom.uid == from.uid);
+        if theirs.count() >= MAX_RELAYS_EACH
+            || self.table.get(slot).is_none_or(|member| !member.has_udp())
+        {
             return;
         }
         let timeout = u64::from(self.config.probe_timeout_ms) * MS;
@@ -315,135 +315,6 @@ impl Membership {
             }
             self.piggyback();
             self.send(relay.for_whom, world);
-        }
-    }
-
-    /// Accuses a member that did not answer, unless this node does so already; returns the accusation.
-    fn accuse(&mut self, slot: Slot, world: &mut dyn World) -> Option<[u8; ACCUSATION]> {
-        let me = self.uid();
-        let member = self.table.get(slot)?;
-        let known = member.suspicion.as_ref().and_then(|suspicion| {
-            let mut all = suspicion.accusations.iter();
-            all.find(|(by, _)| *by == me).map(|(_, whole)| *whole)
-        });
-        // An accusation that goes on is made again before it lapses.
-        let lasts = super::apply::ACCUSATION_MS / 2;
-        let still = known.filter(|whole| {
-            Accusation::parse(whole).is_some_and(|old| old.at_ms + lasts > self.at.cluster)
-        });
-        let young = self.at.run < u64::from(self.config.grace_ms) * MS + self.started;
-        if young || still.is_some() || matches!(member.state, State::Left | State::Gone) {
-            return still;
-        }
-        let accusation = Accusation {
-            accuser: me,
-            subject: member.uid,
-            incarnation: member.incarnation,
-            at_ms: self.at.cluster,
-        };
-        let body = accusation.body();
-        let signature = world.sign(kind::ACCUSATION, &body);
-        let whole: [u8; ACCUSATION] = crate::bytes::concat(&[&body, &signature]);
-        self.stats.accused += 1;
-        // Who is unreachable already is accused for the one who asked.
-        if member.state != State::Unreachable {
-            self.suspect(slot, me, &whole, true, world);
-        }
-        Some(whole)
-    }
-
-    /// Counts an accusation.
-    pub(super) fn suspect(
-        &mut self,
-        slot: Slot,
-        accuser: Uid,
-        whole: &[u8; ACCUSATION],
-        forward: bool,
-        world: &mut dyn World,
-    ) {
-        let (run, members) = (self.at.run, self.table.reachable() + 1);
-        let first = self
-            .table
-            .get(slot)
-            .is_some_and(|m| m.state == State::Alive);
-        if first {
-            self.turn(slot, State::Suspect, Why::Members);
-        }
-        let Some(member) = self.table.get_mut(slot) else {
-            return;
-        };
-        let (uid, version) = (member.uid, member.version);
-        let suspicion = member.suspicion.get_or_insert_with(|| {
-            Box::new(Suspicion {
-                started: run,
-                ..Suspicion::default()
-            })
-        });
-        suspicion.accusations.retain(|(by, _)| *by != accuser);
-        suspicion.accusations.push((accuser, *whole));
-        let lasts = suspicion_us(&self.config, members, suspicion.accusations.len());
-        suspicion.deadline = (suspicion.started + lasts).max(run);
-        self.deadlines
-            .push(Reverse((suspicion.deadline, slot, version)));
-        if first {
-            world.event(Event::Suspect(uid));
-        }
-        if forward {
-            self.tell(Item::Accusation(slot, version, accuser), true);
-        }
-    }
-
-    /// Ends suspicions whose time has come. Without enough accusers the member stays suspected (G3), and is told so
-    /// again, in case that it never heard.
-    fn judge(&mut self, world: &mut dyn World) {
-        while let Some(Reverse((deadline, slot, version))) = self.deadlines.peek().copied() {
-            if deadline > self.at.run {
-                break;
-            }
-            self.deadlines.pop();
-            let needed = usize::from(self.config.accusers);
-            let open = self
-                .table
-                .get_mut(slot)
-                .filter(|member| member.version == version && member.state == State::Suspect);
-            let Some(member) = open else {
-                continue;
-            };
-            let uid = member.uid;
-            let Some(suspicion) = member.suspicion.as_mut() else {
-                continue;
-            };
-            // One that was shortened since has another entry.
-            if suspicion.deadline != deadline {
-                continue;
-            }
-            if suspicion.accusations.len() >= needed {
-                self.turn(slot, State::Unreachable, Why::Members);
-                world.event(Event::Unreachable(uid, Why::Members));
-                continue;
-            }
-            let pause = u64::from(self.config.reconnect_ms) * MS;
-            suspicion.pause = (suspicion.pause * 2).clamp(pause, 16 * pause);
-            suspicion.deadline = self.at.run + self.rng.about(suspicion.pause);
-            self.deadlines
-                .push(Reverse((suspicion.deadline, slot, version)));
-            self.inquire(slot, uid, world);
-        }
-    }
-
-    /// Tells a suspected member again, in case that it never heard, and asks another one whether it is there: who knows
-    /// better by now answers with an accusation.
-    fn inquire(&mut self, slot: Slot, uid: Uid, world: &mut dyn World) {
-        let nonce = self.rng.next() as u32;
-        self.ping(slot, nonce, world);
-        let drawn = self.table.draw_some::<1>(1, Some(slot), &mut self.rng);
-        let helper = drawn.as_slice().first();
-        let peer = helper.and_then(|slot| self.table.get(*slot).map(|member| member.peer()));
-        if let Some(peer) = peer {
-            self.out.clear();
-            Message::PingReq(nonce, uid).put(&mut self.out);
-            self.piggyback();
-            self.send(peer, world);
         }
     }
 

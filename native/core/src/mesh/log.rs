@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::statement::UserEvent;
+use super::statement::{split, UserEvent};
 use crate::Uid;
 
 /// How many are kept.
@@ -78,9 +78,10 @@ impl Log {
     }
 }
 
-/// Returns 8 bytes of the SHA-256 of a statement; never 0, which stands for none.
+/// Returns 8 bytes of the SHA-256 of what is signed in a statement; never 0, which stands for none.
 pub(super) fn fingerprint(whole: &[u8]) -> u64 {
-    let hash: [u8; 32] = Sha256::digest(whole).into();
+    let body = split(whole).map_or(whole, |(body, _)| body);
+    let hash: [u8; 32] = Sha256::digest(body).into();
     let [a, b, c, d, e, f, g, h, ..] = hash;
     u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
 }

@@ -6,13 +6,12 @@ use super::config::Config;
 use super::detect::{Probe, Relay};
 use super::health::{transmit_limit, Clock, Health, Limit, MS};
 use super::log::Log;
+use super::member::{Member, View};
 use super::queue::{Item, Queue};
 use super::rng::Rng;
-use super::statement::{
-    split, Credential, Record, UserEvent, Word, CREDENTIAL, MAX_EVENT, MAX_META,
-};
+use super::statement::{Record, SignedCredential, UserEvent, Word, MAX_EVENT, MAX_META};
 use super::sync::Sync;
-use super::table::{Member, Slot, Table};
+use super::table::{Slot, Table};
 use super::wire::{Message, Payload};
 use super::{Event, Now, Peer, State, Stats, Why, World};
 use crate::Uid;
@@ -39,33 +38,6 @@ pub struct Me<'a> {
     pub flags: u8,
     /// What it says about itself, at most [`MAX_META`] bytes.
     pub meta: &'a [u8],
-}
-
-/// A member, as shown.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    /// Who.
-    pub uid: Uid,
-    /// How.
-    pub state: State,
-    /// Who said so.
-    pub why: Why,
-    /// Since when, in microseconds of this machine's boot clock.
-    pub since_us: u64,
-    /// Its incarnation.
-    pub incarnation: u64,
-    /// Its process.
-    pub boot: [u8; 8],
-    /// Where.
-    pub addr: SocketAddr,
-    /// Its flags.
-    pub flags: u8,
-    /// Its description of itself.
-    pub meta: &'a [u8],
-    /// Its X25519 public key.
-    pub exchange: [u8; 32],
-    /// Smoothed round trip in microseconds; 0 when never measured.
-    pub rtt_us: u32,
 }
 
 /// The times of one call.
@@ -102,7 +74,7 @@ pub struct Membership {
     pub(super) timers: Timers,
     pub(super) probe: Option<Probe>,
     pub(super) relays: Vec<Relay>,
-    pub(super) deadlines: super::detect::Deadlines,
+    pub(super) deadlines: super::suspect::Deadlines,
     pub(super) sync: Sync,
     pub(super) rng: Rng,
     pub(super) rate: Limit,
@@ -135,15 +107,13 @@ impl Membership {
         world: &mut dyn World,
     ) -> Result<Self, &'static str> {
         config.check()?;
-        let credential = Credential::parse(me.credential).ok_or("credential")?;
-        let whole: &[u8; CREDENTIAL] = me.credential.try_into().map_err(|_| "credential")?;
+        let credential = SignedCredential::parse(me.credential).ok_or("credential")?;
         if me.meta.len() > MAX_META {
             return Err("meta");
         }
         let mut rng = Rng::new(seed);
         let mut table = Table::new(rng.next());
-        let mut myself = Member::new(credential.uid, me.addr);
-        myself.set_credential(&credential, whole);
+        let mut myself = Member::new(credential, me.addr);
         myself.state = State::Alive;
         myself.since = now.mono_us;
         table.insert(myself);
@@ -156,10 +126,10 @@ impl Membership {
             clock: Clock::default(),
             at: Moment::default(),
             started: now.mono_us,
-            timers: Timers::first(now, &config, &mut rng),
+            timers: Timers::first(&config, &mut rng),
             probe: None,
             relays: Vec::with_capacity(super::detect::MAX_RELAYS),
-            deadlines: super::detect::Deadlines::default(),
+            deadlines: super::suspect::Deadlines::default(),
             sync: Sync::default(),
             rate: Limit::default(),
             refutes: Limit::default(),
@@ -484,37 +454,5 @@ impl Membership {
             self.expelled = true;
             world.event(Event::Expelled(word));
         }
-    }
-}
-
-impl Member {
-    fn view(&self) -> View<'_> {
-        let record = Record::parse(self.record.as_slice());
-        View {
-            uid: self.uid,
-            state: self.state,
-            why: self.why,
-            since_us: self.since,
-            incarnation: self.incarnation,
-            boot: self.boot,
-            addr: self.addr,
-            flags: self.flags,
-            meta: record.map_or(&[], |record| record.meta),
-            exchange: self.exchange,
-            rtt_us: self.rtt_us,
-        }
-    }
-
-    pub(super) fn set_credential(&mut self, credential: &Credential, whole: &[u8; CREDENTIAL]) {
-        self.exchange = credential.exchange;
-        self.signing = credential.signing;
-        self.issued_ms = credential.issued_ms;
-        self.expires_ms = credential.expires_ms;
-        self.credential = *whole;
-    }
-
-    /// Returns the signed part of the record, for comparison.
-    pub(super) fn record_body(&self) -> &[u8] {
-        split(self.record.as_slice()).map_or(&[], |(body, _)| body)
     }
 }

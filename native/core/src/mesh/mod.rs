@@ -3,14 +3,16 @@
 //! [`Membership`] takes what a member sent, or the time, and tells a [`World`] what to send and what happened.
 //! [`packet::Packets`] turns payloads into authenticated datagrams and back. All of it is *advice*: the coordinator's
 //! lease alone decides what a node may run (G5). `docs/protocol.md`, *Gossip*, has every byte; the decisions are in
-//! `docs/adr/0016-gossip-accuses-the-coordinator-decides.md`.
+//! `docs/adr/0018-gossip-accuses-the-coordinator-decides.md`.
 
 mod apply;
 mod buf;
 mod config;
 mod detect;
+mod draw;
 mod health;
 mod log;
+mod member;
 mod membership;
 pub mod packet;
 mod queue;
@@ -20,15 +22,18 @@ mod session;
 mod signing;
 mod spread;
 mod statement;
+mod suspect;
 mod sync;
 mod table;
+mod verdict;
 mod wire;
 
 use std::net::SocketAddr;
 
 pub use config::{Config, MIN_ACCUSERS};
 pub use health::{suspicion_us, transmit_limit};
-pub use membership::{Me, Membership, View};
+pub use member::View;
+pub use membership::{Me, Membership};
 pub use replay::Window;
 pub use signing::Keyring;
 pub use statement::{

@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
+use super::draw::Seeded;
 use super::session::{End, Scope, ScopedKey, Secret, Session, TAG};
-use super::table::Seeded;
 use crate::bytes::Reader;
 use crate::Uid;
 

@@ -3,7 +3,7 @@
 use super::health::MS;
 use super::membership::{Membership, ME};
 use super::queue::{Item, Written};
-use super::statement::kind;
+use super::statement::{kind, SignedCredential};
 use super::table::Slot;
 use super::wire::{put, Message, Payload};
 use super::{Peer, State, World};
@@ -51,7 +51,8 @@ impl Membership {
 
     pub(super) fn put_introduction(&mut self, slot: Slot) {
         if let Some(member) = self.table.get(slot) {
-            let parts: [&[u8]; 2] = [&member.credential, member.record.as_slice()];
+            let SignedCredential { says, signature } = &member.credential;
+            let parts: [&[u8]; 3] = [&says.body(), signature, member.record.as_slice()];
             put(&mut self.out, kind::INTRODUCTION, &parts);
         }
     }
@@ -140,7 +141,8 @@ fn write_item(
     };
     let fits = match item {
         Item::Introduction(slot, version) => member(slot, version).map(|member| {
-            let parts: [&[u8]; 2] = [&member.credential, member.record.as_slice()];
+            let SignedCredential { says, signature } = &member.credential;
+            let parts: [&[u8]; 3] = [&says.body(), signature, member.record.as_slice()];
             put(out, kind::INTRODUCTION, &parts)
         }),
         Item::Record(slot, version) => {

@@ -104,6 +104,23 @@ impl Credential {
     }
 }
 
+/// A credential and its signature, which together are [`CREDENTIAL`] bytes.
+#[derive(Clone, Copy)]
+pub(super) struct SignedCredential {
+    pub says: Credential,
+    pub signature: [u8; SIGNATURE],
+}
+
+impl SignedCredential {
+    pub fn parse(whole: &[u8]) -> Option<Self> {
+        let (_, signature) = split(whole)?;
+        Some(Self {
+            says: Credential::parse(whole)?,
+            signature: *signature,
+        })
+    }
+}
+
 /// What a member says about itself. A higher incarnation replaces a lower one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {

@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 
+use super::draw::Seeded;
 use super::health::MS;
 use super::membership::Membership;
-use super::statement::{kind, Verdict, VERDICT};
-use super::table::{Seeded, BUCKETS};
+use super::statement::{kind, SignedCredential, Verdict, VERDICT};
+use super::table::BUCKETS;
 use super::wire::{append, Message};
 use super::{Event, Now, State, World};
 use crate::bytes::Reader;
@@ -284,7 +285,8 @@ impl Membership {
                 break;
             }
             if member.state != State::Gone && differs(&member.uid) {
-                let parts: [&[u8]; 2] = [&member.credential, member.record.as_slice()];
+                let SignedCredential { says, signature } = &member.credential;
+                let parts: [&[u8]; 3] = [&says.body(), signature, member.record.as_slice()];
                 append(out, kind::INTRODUCTION, &parts);
                 if let Some(whole) = &member.down {
                     append(out, kind::VERDICT, &[&**whole]);

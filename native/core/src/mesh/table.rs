@@ -2,14 +2,11 @@
 //! facts. Every operation takes the same time at any number of members.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher};
-use std::net::SocketAddr;
 
-use super::buf::Buf;
-use super::health::Limit;
-use super::rng::{mix, Rng};
-use super::statement::{ACCUSATION, CREDENTIAL, MAX_RECORD, NO_UDP, VERDICT};
-use super::{Peer, State, Why};
+use super::draw::{Drawn, Seeded};
+use super::member::{Member, Place};
+use super::rng::Rng;
+use super::State;
 use crate::Uid;
 
 /// Into how many parts the facts are divided for comparison.
@@ -17,118 +14,6 @@ pub(super) const BUCKETS: usize = 256;
 
 /// The number of a member in the table.
 pub(super) type Slot = u32;
-
-/// Accusations of one member that count now.
-#[derive(Default)]
-pub(super) struct Suspicion {
-    pub started: u64,
-    pub deadline: u64,
-    /// Between inquiries when the accusers are too few.
-    pub pause: u64,
-    pub accusations: Vec<(Uid, [u8; ACCUSATION])>,
-}
-
-/// Where a slot stands in one of the two lists.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Nowhere,
-    Ring(u32),
-    Lost(u32),
-}
-
-/// One member.
-pub(super) struct Member {
-    pub uid: Uid,
-    pub state: State,
-    pub why: Why,
-    /// When the state began, in the caller's boot-clock microseconds.
-    pub since: u64,
-    pub incarnation: u64,
-    pub boot: [u8; 8],
-    pub flags: u8,
-    pub addr: SocketAddr,
-    pub exchange: [u8; 32],
-    pub signing: [u8; 32],
-    pub issued_ms: u64,
-    pub expires_ms: u64,
-    pub credential: [u8; CREDENTIAL],
-    pub record: Buf<MAX_RECORD>,
-    pub down: Option<Box<[u8; VERDICT]>>,
-    pub suspicion: Option<Box<Suspicion>>,
-    /// Changes with every new record, so that what was queued or timed for an older one is dropped.
-    pub version: u32,
-    pub rtt_us: u32,
-    pub limit: Limit,
-    pub muted_until: u64,
-    /// The greatest number of an event of this member, and which of the 64 up to it were taken.
-    pub events: (u64, u64),
-    place: Place,
-    hash: u64,
-}
-
-impl Member {
-    pub fn new(uid: Uid, addr: SocketAddr) -> Self {
-        Self {
-            uid,
-            state: State::Gone,
-            why: Why::Itself,
-            since: 0,
-            incarnation: 0,
-            boot: [0; 8],
-            flags: 0,
-            addr,
-            exchange: [0; 32],
-            signing: [0; 32],
-            issued_ms: 0,
-            expires_ms: 0,
-            credential: [0; CREDENTIAL],
-            record: Buf::default(),
-            down: None,
-            suspicion: None,
-            version: 0,
-            rtt_us: 0,
-            limit: Limit::default(),
-            muted_until: 0,
-            events: (0, 0),
-            place: Place::Nowhere,
-            hash: 0,
-        }
-    }
-
-    pub fn has_udp(&self) -> bool {
-        self.flags & NO_UDP == 0
-    }
-
-    pub fn peer(&self) -> Peer {
-        Peer {
-            uid: self.uid,
-            addr: self.addr,
-        }
-    }
-
-    /// Says whether the event of this number was taken, or is so old that nobody knows.
-    pub fn took_event(&self, number: u64) -> bool {
-        let (top, seen) = self.events;
-        let age = top.checked_sub(number);
-        age.is_some_and(|age| age >= 64 || seen >> age & 1 == 1)
-    }
-
-    /// Notes that the event of this number was taken.
-    pub fn take_event(&mut self, number: u64) {
-        let (top, seen) = &mut self.events;
-        if number > *top {
-            let shift = number - *top;
-            *seen = if shift < 64 { *seen << shift } else { 0 };
-            *top = number;
-        }
-        if let Some(bit) = u32::try_from(*top - number)
-            .ok()
-            .and_then(|age| 1u64.checked_shl(age))
-        {
-            *seen |= bit;
-        }
-    }
-}
 
 /// All members.
 pub(super) struct Table {
@@ -372,63 +257,5 @@ impl Table {
     /// Draws one that is lost.
     pub fn draw_lost(&self, rng: &mut Rng) -> Option<Slot> {
         self.lost.get(rng.below(self.lost.len())).copied()
-    }
-}
-
-/// A few different slots.
-pub(super) struct Drawn<const N: usize> {
-    slots: [Slot; N],
-    len: usize,
-}
-
-impl<const N: usize> Default for Drawn<N> {
-    fn default() -> Self {
-        Self {
-            slots: [0; N],
-            len: 0,
-        }
-    }
-}
-
-impl<const N: usize> Drawn<N> {
-    fn add(&mut self, slot: Slot, limit: usize, except: Option<Slot>) {
-        let full = self.len >= limit || Some(slot) == except || self.as_slice().contains(&slot);
-        if let Some(place) = self.slots.get_mut(self.len).filter(|_| !full) {
-            *place = slot;
-            self.len += 1;
-        }
-    }
-
-    pub fn as_slice(&self) -> &[Slot] {
-        self.slots.get(..self.len).unwrap_or_default()
-    }
-}
-
-/// Hashes identifiers with a seed. They are random already, and chosen by the coordinator alone.
-#[derive(Clone)]
-pub(super) struct Seeded(pub u64);
-
-impl BuildHasher for Seeded {
-    type Hasher = Mixer;
-
-    fn build_hasher(&self) -> Mixer {
-        Mixer(self.0)
-    }
-}
-
-/// The state of [`Seeded`].
-pub(super) struct Mixer(u64);
-
-impl Hasher for Mixer {
-    fn write(&mut self, bytes: &[u8]) {
-        for part in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
-            self.0 = mix(self.0 ^ u64::from_le_bytes(word));
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

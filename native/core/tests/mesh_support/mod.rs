@@ -3,6 +3,7 @@
 
 pub mod keys;
 pub mod net;
+pub mod real;
 
 use std::collections::{BTreeMap, BinaryHeap};
 
