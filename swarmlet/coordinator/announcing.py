@@ -92,9 +92,9 @@ class Announcing:
             self._published = await mdns.publish(self._what(), where, port)
         except ImportError:
             return ["the cluster cannot be found by mDNS: the package zeroconf is not installed"]
-        except OSError as fault:
-            detail = (fault.strerror or str(fault)).lower()
-            return [f"the cluster cannot be found by mDNS: {detail}"]
+        except Exception as fault:  # noqa: BLE001 - a library's troubles are no reason to be without broadcasts
+            detail = getattr(fault, "strerror", None) or str(fault) or type(fault).__name__
+            return [f"the cluster cannot be found by mDNS: {detail.lower()}"]
         self._place = where
         return []
 

@@ -266,6 +266,34 @@ def test_nobody_behind_a_router_gets_a_byte(lan: Lan) -> None:
     assert "ready 0" not in near, "a neighbour that asks by mDNS is answered"
 
 
+def test_of_two_clusters_with_one_name_the_tokens_is_joined(lan: Lan) -> None:
+    lan.begin()
+    other = World(lan.directory / "other")
+    other.directory.mkdir()
+    place = ["--data-dir", str(other.cluster_dir)]
+    try:
+        other.stratoswarm_ok("cluster", "init", "--name", "Haus am See", *place, admin=False)
+        other.start([str(BIN / "stratoswarm"), "cluster", "start", *place], "other.log", lan.two)
+        eventually(lambda: ask(other, "/v1/cluster"), "the other coordinator answering")
+        code, view = eventually(
+            lambda: (shown := lan.discover(lan.one))[1]["found"][1:] and shown, "both clusters shown"
+        )
+        assert code == 0
+        assert {one["cluster"] for one in view["found"]} == {"Haus am See"}
+        assert len({one["key"] for one in view["found"]}) == 2
+        for number, (world, host) in enumerate(((lan, lan.centre), (other, lan.two))):
+            file = lan.directory / f"token-of-{number}"
+            file.write_text(world.token())
+            file.chmod(0o600)
+            home = str(lan.directory / f"pi{number}")
+            words = ("discover-and-join", "--once", "--token-file", str(file), "--data-dir", home)
+            done = lan.run(lan.one, *words)
+            assert done.returncode == 0, done.stderr
+            assert f"found Haus am See at {host.address}:{PORT}" in done.stderr
+    finally:
+        other.end()
+
+
 def test_dns_names_the_cluster(lan: Lan) -> None:
     lan.begin()
     key = lan.cluster["fingerprint"].removeprefix("SHA256:")

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from swarmlet.clock import SystemClock
-from swarmlet.coordinator import announcing
+from swarmlet.coordinator import announcing, mdns
 from swarmlet.coordinator.announcing import Announcing
 from swarmlet.coordinator.mdns import MOST_ADDRESSES, Place, place
 from swarmlet.link.interfaces import Interface
@@ -45,6 +45,26 @@ def test_what_only_this_machine_can_reach_is_never_announced(bind, monkeypatch):
     one = Announcing(Announcement, bind, SystemClock())
     asyncio.run(one.run())
     assert one.counts() == {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (ImportError("zeroconf"), "the package zeroconf is not installed"),
+        (OSError(98, "Address already in use"), "address already in use"),
+        (MemoryError(), "memoryerror"),
+    ],
+)
+def test_mdns_that_cannot_be_had_is_a_note(fault, said, monkeypatch):
+    async def fail(*_words):
+        raise fault
+
+    async def run():
+        one = Announcing(Announcement, "0.0.0.0", SystemClock())  # noqa: S104
+        return await one._multicast((ETH,), 7946)
+
+    monkeypatch.setattr(mdns, "publish", fail)
+    assert asyncio.run(run()) == [f"the cluster cannot be found by mDNS: {said}"]
 
 
 def test_what_fails_is_said_once_and_tried_again(monkeypatch, caplog):
