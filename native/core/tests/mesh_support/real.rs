@@ -10,6 +10,8 @@ use swarmlet_core::Uid;
 
 pub const CLUSTER: Uid = [0xc1; 16];
 pub const NOW_MS: u64 = 1_800_000_000_000;
+/// The boot clock when a membership is made.
+const START_US: u64 = 1_000_000_000;
 
 /// What a statement's signature covers.
 pub fn said(cluster: &Uid, kind: u8, body: &[u8]) -> Vec<u8> {
@@ -159,7 +161,7 @@ impl Alone {
             verified: 0,
         };
         let now = Now {
-            mono_us: 1_000_000_000,
+            mono_us: START_US,
             cluster_ms: NOW_MS,
         };
         let me = Me {
@@ -198,12 +200,12 @@ impl Alone {
         let end = self.now.mono_us + us;
         loop {
             let due = self.membership.tick(self.now, &mut self.world);
-            let next = due.clamp(self.now.mono_us + 1, end);
-            self.now.cluster_ms += (next - self.now.mono_us) / 1000;
-            self.now.mono_us = next;
-            if due > end {
+            if self.now.mono_us == end {
                 return;
             }
+            let next = due.clamp(self.now.mono_us + 1, end);
+            self.now.mono_us = next;
+            self.now.cluster_ms = NOW_MS + (next - START_US) / 1000;
         }
     }
 
