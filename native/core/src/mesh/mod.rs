@@ -3,7 +3,7 @@
 //! [`Membership`] takes what a member sent, or the time, and tells a [`World`] what to send and what happened.
 //! [`packet::Packets`] turns payloads into authenticated datagrams and back. All of it is *advice*: the coordinator's
 //! lease alone decides what a node may run (G5). `docs/protocol.md`, *Gossip*, has every byte; the decisions are in
-//! `docs/adr/0018-gossip-accuses-the-coordinator-decides.md`.
+//! `docs/adr/0019-gossip-accuses-the-coordinator-decides.md`.
 
 mod apply;
 mod buf;
