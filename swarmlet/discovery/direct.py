@@ -104,7 +104,12 @@ class Resolver:
 def _look_up(address: Address) -> tuple[str, ...] | SwarmletError:
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as fault:
+    except (
+        OSError,
+        UnicodeError,
+        LookupError,
+        ImportError,
+    ) as fault:  # a small Python may lack the idna codec
         by_neighbours = _ask_neighbours(address)
         if by_neighbours:
             return by_neighbours

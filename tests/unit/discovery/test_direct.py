@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from swarmlet.discovery import direct
+from swarmlet.discovery import direct, mdns
 from swarmlet.discovery.direct import Resolver, candidates
 from swarmlet.errors import UnreachableError
 
@@ -47,6 +47,36 @@ def test_a_name_without_address_is_a_catalogue_error(monkeypatch):
         asyncio.run(Resolver().resolve("nowhere.example:7946"))
     assert caught.value.code == "SWL-204"
     assert caught.value.fields == {"host": "nowhere.example", "detail": "name or service not known"}
+
+
+@pytest.mark.parametrize("fault", [LookupError("unknown encoding: idna"), ModuleNotFoundError("unicodedata")])
+def test_a_python_without_the_codec_of_names_says_so_and_does_not_wait_for_ever(fault, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise fault
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(UnreachableError, match="SWL-204"):
+        asyncio.run(asyncio.wait_for(Resolver().resolve("nowhere.example:7946"), 5))
+
+
+def test_neighbours_are_asked_for_names_in_local_alone_and_only_after_the_system(monkeypatch):
+    asked = []
+
+    async def look_up(host, timeout_s):
+        asked.append(host)
+        return ("10.0.0.9", "fe80::1%3")
+
+    def fail(*_args, **_kwargs):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(mdns, "look_up", look_up)
+    assert asyncio.run(Resolver().resolve("localhost:1"))
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    assert asyncio.run(Resolver().resolve("co.local:7946")) == ("10.0.0.9:7946", "[fe80::1%3]:7946")
+    for name in ("co.example:1", "local:1", "co.local.example:1"):
+        with pytest.raises(UnreachableError):
+            asyncio.run(Resolver().resolve(name))
+    assert asked == ["co.local"]
 
 
 def test_a_name_with_many_addresses_is_cut_short(monkeypatch):
