@@ -18,7 +18,7 @@ from swarmlet.discovery.sighting import DIRECT, Pool, Sighting
 from swarmlet.discovery.ways import Tell, Way
 
 #: Addresses tried at a time: a hundred that hang must not hold up the right one.
-AT_A_TIME: Final = 128
+AT_A_TIME: Final = 256
 #: Seconds from a try that reached nobody to the next one of that address, if it is seen again.
 AGAIN_S: Final = 2.0
 #: The rank of a second try: after every first one.

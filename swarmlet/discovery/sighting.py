@@ -13,7 +13,7 @@ DIRECT, DNS, MDNS, BROADCAST = "direct", "dns", "mdns", "broadcast"
 #: In the order of how hard they are to forge for a stranger on the network.
 WAYS = (DIRECT, DNS, MDNS, BROADCAST)
 #: Addresses that are kept of one way, and of one source in it.
-MOST_OF_WAY = 256
+MOST_OF_WAY = 512
 MOST_OF_SOURCE = 8
 
 
