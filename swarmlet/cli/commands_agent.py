@@ -14,6 +14,7 @@ from swarmlet.cli.standing import settle
 from swarmlet.cli.words import instant
 from swarmlet.config import keys
 from swarmlet.errors import Exit, SwarmletError
+from swarmlet.model.views import API_VERSION
 
 if TYPE_CHECKING:
     from swarmlet.agent.reach import ReachView
@@ -237,10 +238,13 @@ def test_connection(args: argparse.Namespace, render: Renderer) -> Exit:
     token = take_token(args.token, args.token_file, render)
     settle(config)
     found = _complete(reach.test_connection(config, reach.known(config, token)))
-    render.emit(found, args.output, table=lambda _wide: _reach_table(found), names=list)
+    shown = {"apiVersion": API_VERSION, "items": found}
+    render.emit(shown, args.output, table=lambda _wide: _reach_table(found), names=list)
     if any(one.trusted or (one.reached and one.trusted is None) for one in found):
         if all(one.trusted is None for one in found if one.reached):
-            render.say("compare the key with the one that  stratoswarm cluster status  shows")
+            render.say(
+                "compare the key with the beginning of the one that  stratoswarm cluster status  shows"
+            )
         return Exit.DONE
     refused = any(one.trusted is False for one in found)
     return Exit.REFUSED if refused else Exit.UNREACHABLE

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-import msgspec
-
 from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
 from swarmlet.cli.settings import add_settings, node_settings
@@ -15,6 +13,7 @@ from swarmlet.config import keys
 from swarmlet.config.load import NODE, examine
 from swarmlet.config.show import rows, taken_flags
 from swarmlet.errors import Exit, error
+from swarmlet.model.views import API_VERSION, View
 
 _PROFILE_SETTINGS = frozenset({"node_name", "data_dir"})
 
@@ -68,7 +67,7 @@ def config_show(args: argparse.Namespace, render: Renderer) -> Exit:
         ]
         for row in shown
     ]
-    plain = [row._asdict() for row in shown]
+    plain = {"apiVersion": API_VERSION, "items": [row._asdict() for row in shown]}
     render.emit(plain, args.output, table=lambda _wide: (columns, table), names=list)
     for warning in found.warnings:
         render.warn(warning)
@@ -86,7 +85,7 @@ def add_token_inspect(parser: Parser) -> None:
     parser.set_defaults(run=token_inspect)
 
 
-class TokenFacts(msgspec.Struct, frozen=True):
+class TokenFacts(View, frozen=True, kw_only=True):
     """What a token says, for a reader. It proves nothing: only the coordinator judges a token."""
 
     jti: str
@@ -135,9 +134,12 @@ def token_inspect(args: argparse.Namespace, render: Renderer) -> Exit:
 def _lines(facts: TokenFacts) -> list[list[str]]:
     lines = []
     for name in facts.__struct_fields__:
+        if name == "api_version":
+            continue
         value = getattr(facts, name)
         text = ", ".join(value) if isinstance(value, tuple) else str(value)
-        lines.append([name.replace("_", " "), text or "any"])
+        nothing = "nothing beyond processes" if name == "allow" else "any"
+        lines.append([name.replace("_", " "), text or nothing])
     return lines
 
 
@@ -181,7 +183,12 @@ def identity_show(args: argparse.Namespace, render: Renderer) -> Exit:
         "generation": identity.generation,
     }
     lines = [[name.replace("_", " "), str(value)] for name, value in facts.items()]
-    render.emit(facts, args.output, table=lambda _wide: (("WHAT", "VALUE"), lines), names=list)
+    render.emit(
+        {"apiVersion": API_VERSION, **facts},
+        args.output,
+        table=lambda _wide: (("WHAT", "VALUE"), lines),
+        names=list,
+    )
     return Exit.DONE
 
 

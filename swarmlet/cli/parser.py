@@ -11,7 +11,13 @@ from swarmlet.errors import error
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are ``SWL-400`` with a hint, never a bare exit."""
+    """A parser whose errors are ``SWL-400`` with a hint, never a bare exit.
+
+    An option is written out: the beginning of one could come to mean another one in a later version.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
         """Raise the usage error for ``message``, with the nearest thing that would have been accepted."""
@@ -76,11 +82,25 @@ def _check_commands(parser: argparse.ArgumentParser, words: Sequence[str]) -> No
     current = parser
     for word in words:
         children = _subparsers(current)
-        if not children or word.startswith("-"):
+        if not children:
+            return
+        if word.startswith("-"):
+            _check_early_option(current, word)
             return
         if word not in children:
             raise _unknown(current.prog, word, list(children))
         current = children[word]
+
+
+def _check_early_option(parser: argparse.ArgumentParser, word: str) -> None:
+    """Refuse an option before the command word, which only the options of the program itself may be."""
+    known = [option for action in parser._actions for option in action.option_strings]  # noqa: SLF001
+    if word.split("=", 1)[0] in known:
+        return
+    if _nearest(word.split("=", 1)[0], known):
+        raise _unknown(parser.prog, word, known)
+    detail = f"{word} stands before the command; options come after it"
+    raise error("SWL-400", detail=detail, hint=f"{parser.prog} COMMAND {word} ...;  {parser.prog} --help")
 
 
 def _nearest(word: str, known: Sequence[str]) -> str | None:

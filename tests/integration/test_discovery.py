@@ -322,7 +322,7 @@ def test_a_name_in_local_is_found_where_the_system_cannot(lan: Lan) -> None:
     )
     done = lan.run(lan.one, "test-connection", "--cluster", f"{name}:{PORT}", "-o", "json")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)[0]["tried"] == f"{lan.centre.address}:{PORT}"
+    assert json.loads(done.stdout)["items"][0]["tried"] == f"{lan.centre.address}:{PORT}"
 
 
 def test_silence_is_said_by_each_way(lan: Lan) -> None:

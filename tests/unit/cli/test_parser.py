@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from swarmlet.cli import cluster
 from swarmlet.cli.parser import Parser, add_common, add_output, parse
 from swarmlet.errors import Exit, SwarmletError
 
@@ -70,3 +71,17 @@ def test_a_value_that_is_near_to_nothing_names_all_choices(parser: Parser) -> No
         parse(parser, ["nodes", "ls", "-o", "4711"])
     assert "table, wide, json, yaml, name" in caught.value.what
     assert "--help" in caught.value.next
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--versoin"], "does not know the option --versoin"),
+        (["--data-dir", "c", "nodes", "ls"], "--data-dir stands before the command"),
+        (["nodes", "rm", "vm", "--bl"], "does not know the option --bl"),
+    ],
+)
+def test_an_option_is_written_out_and_behind_its_command(words: list[str], said: str) -> None:
+    with pytest.raises(SwarmletError) as caught:
+        parse(cluster.build(), words)
+    assert said in caught.value.what
