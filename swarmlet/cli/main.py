@@ -18,8 +18,13 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 def renderer(args: argparse.Namespace) -> Renderer:
     """Return the renderer these arguments ask for."""
-    plain = getattr(args, "no_color", False) or outside("NO_COLOR") is not None
-    return Renderer(color=not plain, quiet=getattr(args, "quiet", False))
+    plain = getattr(args, "no_color", False)
+    return Renderer(color=not plain and takes_color(), quiet=getattr(args, "quiet", False))
+
+
+def takes_color() -> bool:
+    """Say whether the environment lets us colour: ``NO_COLOR`` is empty (no-color.org), ``TERM`` not dumb."""
+    return not outside("NO_COLOR") and outside("TERM") != "dumb"
 
 
 def guarded(words: Sequence[str], run: Callable[[], int]) -> int:
@@ -30,7 +35,7 @@ def guarded(words: Sequence[str], run: Callable[[], int]) -> int:
         run: The command.
     """
     debug = "--debug" in words
-    render = Renderer(color="--no-color" not in words and outside("NO_COLOR") is None)
+    render = Renderer(color="--no-color" not in words and takes_color())
     try:
         if os.getpid() == 1:
             _hear_the_end()

@@ -7,6 +7,7 @@ import json
 import msgspec
 import pytest
 
+from swarmlet.cli.main import takes_color
 from swarmlet.cli.render import Renderer, layout, printable, to_yaml
 from swarmlet.cli.words import age, gigabytes, instant, percent_of
 from swarmlet.errors import Exit, error
@@ -86,3 +87,17 @@ def test_numbers_say_when_they_are_unknown() -> None:
     assert percent_of(None, None) == "-"
     assert percent_of(123, 4) == "12% of 4"
     assert instant(1_722_526_200_000) == "2024-08-01 15:30:00 UTC"
+
+
+@pytest.mark.parametrize(
+    ("environ", "colors"),
+    [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_the_environment_says_whether_to_colour(
+    environ: dict[str, str], colors: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert takes_color() == colors
