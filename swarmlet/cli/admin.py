@@ -33,6 +33,7 @@ class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: str, timeout: float) -> None:
         super().__init__("coordinator", timeout=timeout)
         self._path = path
+        self.patient = False
 
     def connect(self) -> None:
         """Connect to the socket file."""
@@ -71,16 +72,23 @@ class Admin:
         return _decode(kind, self._exchange(method, path, payload))
 
     def stream(self, path: str, **query: str) -> Iterator[bytes]:
-        """Yield the body at ``path`` as it arrives (logs); ends when the coordinator ends it."""
+        """Yield the body at ``path`` as it arrives (logs); ends when the coordinator ends it.
+
+        Raises:
+            SwarmletError: As :meth:`get`, also in the middle; ``SWL-700`` when the coordinator goes away.
+        """
         connection = _UnixConnection(self._path, timeout=self._timeout_s)
+        connection.patient = (
+            True  # the head comes with the first output, and a quiet workload has no deadline
+        )
         try:
             response = self._send(connection, "GET", _with_query(path, query), None, {})
-            if connection.sock is not None:
-                connection.sock.settimeout(None)  # following a quiet workload has no deadline
             if response.status >= 400:
                 raise _refusal(response.read())
-            while chunk := response.read1(65536):
-                yield chunk
+            mark = (response.headers.get("Failure-Mark") or "").encode()
+            yield from until_failure(_chunks(response), mark)
+        except (http.client.HTTPException, ConnectionResetError, BrokenPipeError) as failure:
+            raise error("SWL-700", path=self._path, detail=f"it hung up ({_words(failure)})") from failure
         finally:
             connection.close()
 
@@ -124,9 +132,41 @@ class Admin:
         except TimeoutError:
             raise error("SWL-700", path=self._path, detail="it does not answer") from None
         try:
+            if connection.patient and connection.sock is not None:
+                connection.sock.settimeout(None)
             return connection.getresponse()
         except TimeoutError:
             raise error("SWL-700", path=self._path, detail="it does not answer") from None
+
+
+def until_failure(chunks: Iterator[bytes], mark: bytes) -> Iterator[bytes]:
+    """Yield what a workload wrote, up to the failure that the coordinator may put behind ``mark``.
+
+    Args:
+        chunks: What arrives, cut anywhere.
+        mark: What the head of the answer named; empty when it named none.
+
+    Raises:
+        SwarmletError: The failure.
+    """
+    held = b""
+    for chunk in chunks:
+        held += chunk
+        at = held.find(mark) if mark else -1
+        if at >= 0:
+            yield held[:at]
+            raise _refusal(held[at + len(mark) :] + b"".join(chunks))
+        keep = next((n for n in range(min(len(mark) - 1, len(held)), 0, -1) if held.endswith(mark[:n])), 0)
+        if len(held) > keep:
+            yield held[: len(held) - keep]
+        held = held[len(held) - keep :]
+    if held:
+        yield held
+
+
+def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    while chunk := response.read1(65536):
+        yield chunk
 
 
 def part(text: str) -> str:
@@ -186,6 +226,10 @@ def wait_until(
             raise error("SWL-205", what_waited=waiting_for, seconds=f"{timeout_s:g}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.5)
+
+
+def _words(failure: Exception) -> str:
+    return "in the middle of its answer" if isinstance(failure, http.client.IncompleteRead) else str(failure)
 
 
 def _with_query(path: str, query: dict[str, str]) -> str:

@@ -1,14 +1,23 @@
-"""Sends text as it comes: until it ends, its reader goes away or the coordinator stops."""
+"""Sends text as it comes: until it ends, its reader goes away or the coordinator stops.
+
+The text is a workload's own, so nothing of ours may be mistaken for it: a failure follows a mark that the
+workload cannot know, and when the coordinator stops the answer is left unfinished instead of ended.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncGenerator
 
 from aiohttp import web
 
+from swarmlet.coordinator.api import answers
 from swarmlet.errors import SwarmletError
+
+#: The response header that says what stands before a failure at the end of the text.
+MARK = "Failure-Mark"
 
 
 async def stream(
@@ -16,7 +25,7 @@ async def stream(
 ) -> web.StreamResponse:
     """Answer with ``chunks``.
 
-    A failure before the first chunk is an error like any other; one after it can only be a last line.
+    A failure before the first chunk is an error like any other; one after it comes behind the mark.
 
     Raises:
         SwarmletError: As ``chunks`` does before its first chunk.
@@ -25,6 +34,8 @@ async def stream(
     response.content_type = "text/plain"
     response.charset = "utf-8"
     response.enable_chunked_encoding()
+    mark = secrets.token_hex(16)
+    response.headers[MARK] = mark
     async with contextlib.aclosing(chunks), contextlib.aclosing(_until(chunks, stopping)) as coming:
         try:
             async for chunk in coming:
@@ -34,10 +45,13 @@ async def stream(
         except SwarmletError as failure:
             if not response.prepared:
                 raise
-            await response.write(f"\nerror {failure.code}: {failure.what}\n".encode())
+            await response.write(mark.encode() + answers.body_of(failure))
         if not response.prepared:
             await response.prepare(request)
-        await response.write_eof()
+        if stopping.is_set() and request.transport is not None:
+            request.transport.close()  # without the last chunk: there may be more to read from the next one
+        else:
+            await response.write_eof()
     return response
 
 

@@ -565,17 +565,21 @@ async def test_a_reader_that_hangs_up_frees_its_stream(tmp_path) -> None:
         await client.parts.until(lambda: client.nodes.closed == 1)
 
 
-async def test_a_stream_that_breaks_says_so_in_its_last_line(tmp_path) -> None:
+async def test_a_stream_that_breaks_says_so_behind_a_mark(tmp_path) -> None:
     async with running(tmp_path) as client:
         client.nodes.output = [b"one\n"]
         url = "http://x/v1/workloads/work/logs?follow=true"
         async with client._session.get(url) as response:
             assert await response.content.readany() == b"one\n"
             client.nodes.stream.end(BrokenStreamError("the connection to it ended"))
-            assert b"error SWL-509" in await response.content.read()
+            before, mark, failure = (await response.content.read()).partition(
+                response.headers["Failure-Mark"].encode()
+            )
+            assert (before, len(mark)) == (b"", 32)
+            assert json.loads(failure)["error"]["code"] == "SWL-509"
 
 
-async def test_stopping_ends_followers_at_once(tmp_path) -> None:
+async def test_stopping_leaves_followers_at_once_and_lets_them_know_that_it_was_not_the_end(tmp_path) -> None:
     async with inside(tmp_path) as parts:
         nodes = Nodes()
         nodes.output = [b"one\n"]
@@ -599,10 +603,11 @@ async def test_stopping_ends_followers_at_once(tmp_path) -> None:
             await parts.join("pi")
             await client.ask("POST", "/v1/workloads", WORK)
             await parts.until(lambda: bool(parts.picture.assignments))
-            response = await session.get("http://x/v1/workloads/work/logs?follow=true")
-            assert await response.content.readany() == b"one\n"
-            services.stopping.set()
-            assert await response.content.read() == b""
+            async with session.get("http://x/v1/workloads/work/logs?follow=true") as response:
+                assert await response.content.readany() == b"one\n"
+                services.stopping.set()
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await response.content.read()
         assert not Path(path).exists()
 
 
