@@ -154,7 +154,7 @@ KEYS: tuple[Key, ...] = (
         "max_memory_mb", parse.optional(parse.whole(16, 16_000_000, "megabytes (10^6 bytes)"), "none"), None,
         "the most memory all workloads together may use",
         "leave the system and the agent about 150 MB. Bounds each workload and their sum; work that does not "
-        "fit is placed elsewhere",
+        "fit is placed elsewhere or waits. A workload without --memory counts as all of it: give each one",
         related="enforced only where the kernel can: see enforcement in swarmlet profile-hardware",
         flag="--max-memory-mb", default_shown="none",
     ),
@@ -162,7 +162,7 @@ KEYS: tuple[Key, ...] = (
         "max_cpu_cores", parse.optional(parse.decimal(0.1, 4096, "cores"), "none"), None,
         "the most processor time all workloads together may use, in cores",
         "a laptop in use does well with half of its cores; 0.5 is half of one. More than the device has is "
-        "no limit",
+        "no limit. A workload without --cpu counts as all of it: give each one",
         flag="--max-cpu-cores", default_shown="none",
     ),
     Key(

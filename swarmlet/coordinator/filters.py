@@ -22,11 +22,16 @@ RESERVED_SHARE = 0.05
 
 
 class Usage(NamedTuple):
-    """What the replicas assigned to one node asked for, together."""
+    """What the replicas assigned to one node asked for, together.
+
+    ``open_cpu`` and ``open_memory`` count those that asked for none: each may use all that an owner lends.
+    """
 
     replicas: int = 0
     cpu: float = 0.0
     memory_mb: float = 0.0
+    open_cpu: int = 0
+    open_memory: int = 0
 
     def plus(self, resources: Resources) -> Usage:
         """Return the usage with one more replica."""
@@ -34,6 +39,8 @@ class Usage(NamedTuple):
             self.replicas + 1,
             self.cpu + (resources.cpu or 0.0),
             self.memory_mb + (resources.memory_mb or 0),
+            self.open_cpu + (resources.cpu is None),
+            self.open_memory + (resources.memory_mb is None),
         )
 
     def minus(self, resources: Resources) -> Usage:
@@ -42,6 +49,8 @@ class Usage(NamedTuple):
             self.replicas - 1,
             self.cpu - (resources.cpu or 0.0),
             self.memory_mb - (resources.memory_mb or 0),
+            self.open_cpu - (resources.cpu is None),
+            self.open_memory - (resources.memory_mb is None),
         )
 
 
@@ -140,23 +149,31 @@ def _constraints(demand: Demand, site: Site) -> str | None:
 
 def _cpu(demand: Demand, site: Site) -> str | None:
     asked, lent = demand.spec.resources.cpu, site.capacity.cpu
-    if asked is None:
+    bounded = "cpu_cores" in site.node.limits
+    if asked is None and not bounded:
         return None
     if lent is None:
         return "how many cores it has is not known"
-    free = lent - site.usage.cpu
+    free = lent - site.usage.cpu - (site.usage.open_cpu * lent if bounded else 0.0)
     # Sums of decimal fractions carry rounding noise; a millionth of a core is none of anyone's business.
-    return None if asked <= free + 1e-6 else f"{asked:g} cores asked, {max(free, 0):g} of {lent:g} free"
+    if (lent if asked is None else asked) <= free + 1e-6:
+        return None
+    wanted = "all that is lent, for want of --cpu" if asked is None else f"{asked:g} cores asked"
+    return f"{wanted}, {max(free, 0):g} of {lent:g} free"
 
 
 def _memory(demand: Demand, site: Site) -> str | None:
     asked, lent = demand.spec.resources.memory_mb, site.capacity.memory_mb
-    if asked is None:
+    bounded = "memory_mb" in site.node.limits
+    if asked is None and not bounded:
         return None
     if lent is None:
         return "how much memory it has is not known"
-    free = lent - site.usage.memory_mb
-    return None if asked <= free else f"{asked} MB asked, {max(free, 0):.0f} of {lent:.0f} MB free"
+    free = lent - site.usage.memory_mb - (site.usage.open_memory * lent if bounded else 0.0)
+    if (lent if asked is None else asked) <= free + 1e-6:
+        return None
+    wanted = "all that is lent, for want of --memory" if asked is None else f"{asked} MB asked"
+    return f"{wanted}, {max(free, 0):.0f} of {lent:.0f} MB free"
 
 
 Filter = Callable[[Demand, Site], "str | None"]

@@ -3,8 +3,9 @@
 The rules:
 
 - A workload that asks for more than the node lends can never run here: it fails with ``SWL-506``.
-- The sum of what running workloads *asked for* stays within what the node lends; what does not fit now waits.
-- A workload that asks for nothing is bounded by all that the node lends, and counts nothing in the sum.
+- The sum of what running workloads may use stays within what the node lends; what does not fit now waits.
+- A workload that asks for nothing is bounded by all that the node lends, and counts as all of it: otherwise
+  two of them could use twice what the owner lends. That needs no control group, and holds for containers too.
 
 It must not measure anything: used bytes come in as numbers.
 """
@@ -21,8 +22,8 @@ MEMORY_KEY = "SWARM_MAX_MEMORY_MB"
 CPU_KEY = "SWARM_MAX_CPU_CORES"
 STORAGE_KEY = "SWARM_MAX_STORAGE_GB"
 
-#: Rounding slack when processor shares are added up.
-_CPU_SLACK = 1e-9
+#: Rounding slack when shares are added up.
+_SLACK = 1e-9
 
 
 class Limits(NamedTuple):
@@ -64,25 +65,29 @@ def effective(asked: Resources, limits: Limits) -> Resources:
 
 def waits_for(asked: Resources, running: Iterable[Resources], limits: Limits) -> str | None:
     """Return what a workload has to wait for beside those that run, or ``None`` when there is room now."""
-    memory, cpu = 0.0, 0.0
-    for one in running:
-        memory += one.memory_mb or 0
-        cpu += one.cpu or 0.0
-    if asked.memory_mb is not None and limits.memory_mb is not None:
-        free = limits.memory_mb - memory
-        if asked.memory_mb > free:
-            return (
-                f"waits for memory: {asked.memory_mb} MB asked, {max(free, 0):g} of "
-                f"{limits.memory_mb:g} MB free ({MEMORY_KEY})"
-            )
-    if asked.cpu is not None and limits.cpu_cores is not None:
-        free = limits.cpu_cores - cpu
-        if asked.cpu > free + _CPU_SLACK:
-            return (
-                f"waits for processor time: {asked.cpu:g} cores asked, {max(round(free, 3), 0):g} of "
-                f"{limits.cpu_cores:g} cores free ({CPU_KEY})"
-            )
+    beside = tuple(running)
+    memory = _short(asked.memory_mb, [one.memory_mb for one in beside], limits.memory_mb)
+    if memory is not None:
+        wanted = _wanted(asked.memory_mb, "MB", "--memory")
+        return f"waits for memory: {wanted}, {memory:g} of {limits.memory_mb:g} MB free ({MEMORY_KEY})"
+    cpu = _short(asked.cpu, [one.cpu for one in beside], limits.cpu_cores)
+    if cpu is not None:
+        wanted = _wanted(asked.cpu, "cores", "--cpu")
+        return f"waits for processor time: {wanted}, {cpu:g} of {limits.cpu_cores:g} cores free ({CPU_KEY})"
     return None
+
+
+def _short(asked: float | None, beside: Iterable[float | None], lent: float | None) -> float | None:
+    """Return how much is free when that is too little; who names no bound may use all that is lent."""
+    if lent is None:
+        return None
+    free = lent - sum(lent if one is None else one for one in beside)
+    enough = (lent if asked is None else asked) <= free + _SLACK
+    return None if enough else max(round(free, 3), 0.0)
+
+
+def _wanted(asked: float | None, unit: str, flag: str) -> str:
+    return f"all that is lent, for want of {flag}" if asked is None else f"{asked:g} {unit} asked"
 
 
 def storage_refusal(used_bytes: int, limits: Limits) -> SwarmletError | None:

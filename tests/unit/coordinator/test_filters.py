@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmlet.coordinator.constraints import explain, parse_constraint
-from swarmlet.coordinator.filters import Refusal, capacity_of, summarise
-from tests.fakes.records import node, profile
+from swarmlet.coordinator.filters import Refusal, Site, Usage, capacity_of, demand_of, refuse, summarise
+from swarmlet.model.health import Health
+from swarmlet.model.workload import Resources
+from tests.fakes.records import node, profile, workload
 
 PI = node("pi", labels={"zone": "garden", "arch": "mine"}, profile=profile(arch="aarch64"))
 
@@ -70,6 +72,39 @@ def test_any_text_is_a_constraint_or_refused(text) -> None:
 )
 def test_a_node_lends_its_limits_or_its_hardware_less_a_reserve(row, expected) -> None:
     assert capacity_of(row) == expected
+
+
+@pytest.mark.parametrize(
+    ("limits", "beside", "asked", "reason"),
+    [
+        ({"memory_mb": 100.0}, [], Resources(), None),
+        (
+            {"memory_mb": 100.0},
+            [Resources()],
+            Resources(),
+            "all that is lent, for want of --memory, 0 of 100 MB free",
+        ),
+        ({"memory_mb": 100.0}, [Resources()], Resources(memory_mb=1), "1 MB asked, 0 of 100 MB free"),
+        (
+            {"cpu_cores": 1.0},
+            [Resources(cpu=0.5)],
+            Resources(),
+            "all that is lent, for want of --cpu, 0.5 of 1 free",
+        ),
+        ({"cpu_cores": 1.0}, [Resources()], Resources(cpu=0.1), "0.1 cores asked, 0 of 1 free"),
+        ({}, [Resources(), Resources()], Resources(), None),
+    ],
+)
+def test_who_asks_for_nothing_takes_all_that_an_owner_lends(limits, beside, asked, reason) -> None:
+    row, usage = node(limits=limits), Usage()
+    for one in beside:
+        usage = usage.plus(one)
+    site = Site(row, Health.OK, capacity_of(row), usage)
+    refused = refuse(demand_of(workload(resources=asked).spec), site)
+    assert (refused.reason if refused else None) == reason
+    for one in beside:
+        usage = usage.minus(one)
+    assert usage == Usage()
 
 
 def test_like_refusals_are_told_together() -> None:

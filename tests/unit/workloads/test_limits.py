@@ -41,6 +41,21 @@ def test_processor_time_waits_too() -> None:
     assert waits_for(Resources(cpu=0.1), third, Limits(cpu_cores=0.3)) is None
 
 
+def test_who_asks_for_nothing_takes_all_that_is_lent_and_others_wait() -> None:
+    lent = Limits(memory_mb=100, cpu_cores=1)
+    assert waits_for(Resources(), [], lent) is None
+    second = waits_for(Resources(), [Resources()], lent)
+    assert second is not None
+    assert "for want of --memory, 0 of 100 MB free (SWARM_MAX_MEMORY_MB)" in second
+    small = Resources(cpu=0.1, memory_mb=1)
+    assert waits_for(small, [Resources()], lent) is not None
+    assert waits_for(Resources(), [small], lent) is not None
+    only_memory = waits_for(Resources(memory_mb=10), [Resources(memory_mb=10)], lent)
+    assert only_memory is not None
+    assert "for want of --cpu" in only_memory
+    assert waits_for(Resources(), [Resources()] * 5, Limits()) is None
+
+
 def test_full_storage_refuses_and_says_how_full() -> None:
     assert storage_refusal(10**12, Limits()) is None
     assert storage_refusal(999_999_999, Limits(storage_gb=1)) is None
@@ -60,8 +75,9 @@ def test_the_sum_of_what_is_let_in_never_exceeds_the_limits(
     for one in wanted:
         if refusal(one, limits) is None and waits_for(one, inside, limits) is None:
             inside.append(one)
-    assert sum(one.memory_mb or 0 for one in inside) <= memory
-    assert sum(one.cpu or 0.0 for one in inside) <= cores + 1e-6
+    bounds = [effective(one, limits) for one in inside]
+    assert sum(one.memory_mb or 0 for one in bounds) <= memory
+    assert sum(one.cpu or 0.0 for one in bounds) <= cores + 1e-6
 
 
 @given(asks, st.integers(1, 2000), st.integers(1, 16))
