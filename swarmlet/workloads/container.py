@@ -226,6 +226,11 @@ def matches(found: Found, assignment: Assignment) -> bool:
     )
 
 
+def runs(found: Found, assignment: Assignment) -> bool:
+    """Say whether a container is this very assignment and has not ended."""
+    return found.state != "exited" and matches(found, assignment)
+
+
 def command_missing(words: str) -> bool:
     """Say whether an engine's words about a failed start mean that the program does not exist."""
     lower = words.lower()

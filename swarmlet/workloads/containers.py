@@ -100,9 +100,17 @@ class ContainerDriver:
             await self._engine.pull(image)
 
     async def start(self, job: Job, ring: Ring) -> ContainerRun:
-        """Create and start a container for the job, replacing what is left of an earlier attempt."""
+        """Create and start a container for the job, replacing what is left of an earlier attempt.
+
+        One that runs for this very job already is taken over: the journal that told of it was lost.
+        """
         facts = await self._connected()
         assignment = job.assignment
+        there = await self._engine.containers(assignment.assignment_id)
+        if any(pure.runs(one, assignment) and one.container_id not in self._runs for one in there):
+            kept = await self.adopt(job, ring)
+            if kept is not None:
+                return kept
         name = assignment.spec.image or ""
         image = await self._engine.image(name)
         if image is None:
@@ -140,7 +148,8 @@ class ContainerDriver:
         facts = await self._connected()
         assignment = job.assignment
         kept: ContainerRun | None = None
-        for found in await self._engine.containers(assignment.assignment_id):
+        there = await self._engine.containers(assignment.assignment_id)
+        for found in sorted(there, key=lambda one: not pure.runs(one, assignment)):
             if kept is not None or not pure.matches(found, assignment):
                 await self._engine.remove(found.container_id)
                 continue

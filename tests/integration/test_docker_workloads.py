@@ -405,6 +405,33 @@ def test_after_losing_the_journal_a_snapshot_adopts_nothing_wrong_and_sweeps_the
     play(tmp_path, uid, act)
 
 
+def test_a_container_runs_on_through_the_loss_of_the_journal(
+    tmp_path: Path, uid: str, image: str, engine: docker.APIClient
+) -> None:
+    wanted = probe(image, "out", "hello", "sleep", "forever")
+    before: list[dict[str, Any]] = []
+
+    async def first(node: WorkloadNode) -> None:
+        await node.run(wanted)
+        await node.until_state(State.RUNNING)
+        before.extend(listed(engine, uid))
+
+    async def after(node: WorkloadNode) -> None:
+        assert "SWL-309" in (node.supervisor.trouble() or "")
+        await node.run(wanted)
+        await node.until_state(State.RUNNING)
+        assert [one["Id"] for one in listed(engine, uid)] == [one["Id"] for one in before]
+        assert "hello" in await node.until_said("hello")
+        # It is watched like any other: an end is seen, and what ran once is not taken over again.
+        engine.kill(before[0]["Id"])
+        assert (await node.until_state(State.FAILED)).exit_code == 137
+
+    play(tmp_path, uid, first)
+    for slot in (tmp_path / "data" / "journal").iterdir():
+        slot.write_bytes(b"gone")
+    play(tmp_path, uid, after)
+
+
 def test_closing_leaves_containers_and_leaving_removes_them(
     tmp_path: Path, uid: str, image: str, engine: docker.APIClient
 ) -> None:
