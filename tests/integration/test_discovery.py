@@ -316,10 +316,7 @@ def test_dns_names_the_cluster(lan: Lan) -> None:
 def test_a_name_in_local_is_found_where_the_system_cannot(lan: Lan) -> None:
     lan.begin()
     name = f"stratoswarm-{lan.cluster['cluster_id'][:8]}.local"
-    eventually(
-        lambda: f"{lan.centre.address}:{PORT}" in lan.run(lan.one, "discover", "-o", "name").stdout,
-        "the announcement",
-    )
+    eventually(lambda: way(lan.discover(lan.one)[1], "mdns")["state"] == "answered", "the announcement")
     done = lan.run(lan.one, "test-connection", "--cluster", f"{name}:{PORT}", "-o", "json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["items"][0]["tried"] == f"{lan.centre.address}:{PORT}"
