@@ -17,7 +17,7 @@ from swarmlet.model.address import Address, parse_address
 
 #: More addresses of one name than this are not tried: a name with hundreds would keep a node busy for hours.
 MAX_PER_NAME = 4
-#: Seconds the neighbours have to answer for a name in ``.local``: what was told to all a moment ago is not told
+#: Seconds the neighbours have to answer for a name in ``.local``: what all were told a moment ago is not told
 #: again for a second (RFC 6762, section 6), and datagrams get lost.
 NEIGHBOURS_S = 5.0
 
