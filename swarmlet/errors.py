@@ -460,6 +460,11 @@ CATALOGUE: dict[str, Entry] = {
         "the command cannot be run on the node {node}: {detail}",
         "nothing else was started", "check the command and its permissions; workloads run as users of their own",
     ),
+    "SWL-511": Entry(
+        "wait-over", UnreachableError, Exit.TIMED_OUT,
+        "{workload} was waited for during {seconds} s and is still {state}",
+        "{workload} goes on", "stratoswarm inspect {workload}, or  stratoswarm stop {workload}",
+    ),
     # ---- 6xx coordinator and store
     "SWL-600": Entry(
         "cluster-exists", UsageError, Exit.USAGE,
@@ -548,6 +553,17 @@ CATALOGUE: dict[str, Entry] = {
         "forbidden", RefusedError, Exit.REFUSED,
         "user {user} may not do this; the role {role} is needed",
         _NOTHING, "run it as the user that runs the coordinator, or as root",
+    ),
+    "SWL-702": Entry(
+        "coordinator-lost", UnreachableError, Exit.UNREACHABLE,
+        "the coordinator on {path} went away before it answered: {detail}",
+        "whether it made the change is not known", "once it answers again, look first: {look}",
+    ),
+    "SWL-703": Entry(
+        "coordinator-away", UnreachableError, Exit.UNREACHABLE,
+        "the coordinator on {path} went away and did not come back in {seconds} s: {detail}",
+        "what it acknowledged before goes on", "on its machine  stratoswarm up, then the same command without"
+        " what it has done already: stratoswarm ps, stratoswarm inspect",
     ),
     "SWL-799": Entry(
         "internal", SwarmletError, Exit.FAILED,

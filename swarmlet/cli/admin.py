@@ -24,6 +24,11 @@ from swarmlet.model.views import ErrorView
 T = TypeVar("T")
 
 _TIMEOUT_S = 30.0
+#: Seconds that a coordinator is given to come back: it is started again by whatever keeps it.
+RESTART_S = 30.0
+_PAUSE_S = 0.2
+#: What a connection that ends before its answer is whole looks like.
+_LOST = (http.client.HTTPException, ConnectionResetError, BrokenPipeError, TimeoutError)
 _LONGEST_REFERENCE = 400
 
 
@@ -45,9 +50,18 @@ class _UnixConnection(http.client.HTTPConnection):
 class Admin:
     """A client of the admin API."""
 
-    def __init__(self, socket_path: str, *, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        socket_path: str,
+        *,
+        timeout_s: float = _TIMEOUT_S,
+        restart_s: float = RESTART_S,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
         self._path = socket_path
         self._timeout_s = timeout_s
+        self._restart_s = restart_s
+        self._say = say
 
     def get(self, kind: type[T], path: str, **query: str) -> T:
         """Return the view at ``path``.
@@ -60,16 +74,38 @@ class Admin:
         Raises:
             SwarmletError: What the coordinator refused with, or ``SWL-700`` when none answers.
         """
-        return _decode(kind, self._exchange("GET", _with_query(path, query), None))
+        try:
+            return _decode(kind, self._once("GET", _with_query(path, query), None, {}))
+        except _LOST as failure:
+            raise error("SWL-700", path=self._path, detail=f"it hung up ({_words(failure)})") from failure
 
     def change(self, kind: type[T], method: str, path: str, body: Any = None) -> T:
         """Make a mutation once, however often the connection breaks; return the view it answers with.
 
         Raises:
-            SwarmletError: As :meth:`get`.
+            SwarmletError: As :meth:`get`; ``SWL-702`` when it may have been made all the same.
         """
         payload = b"{}" if body is None else msgspec.json.encode(body)
-        return _decode(kind, self._exchange(method, path, payload))
+        headers = {"Idempotency-Key": secrets.token_hex(16), "Content-Type": "application/json"}
+        try:
+            return _decode(kind, self._once(method, path, payload, headers))
+        except _LOST as failure:
+            lost = error("SWL-700", path=self._path, detail=f"it hung up ({_words(failure)})")
+
+        def again() -> bytes:
+            # The same key: what was made the first time is answered, not made again.
+            try:
+                return self._once(method, path, payload, headers)
+            except _LOST as failure:
+                raise error("SWL-700", path=self._path, detail=f"it hung up ({_words(failure)})") from None
+
+        try:
+            return _decode(kind, riding(again, self._say, most_s=self._restart_s)())
+        except SwarmletError as failure:
+            if failure.code != "SWL-700":
+                raise
+            look = "stratoswarm ps --all, stratoswarm nodes ls --all, or  stratoswarm audit"
+            raise error("SWL-702", path=self._path, detail=lost.fields["detail"], look=look) from None
 
     def stream(self, path: str, **query: str) -> Iterator[bytes]:
         """Yield the body at ``path`` as it arrives (logs); ends when the coordinator ends it.
@@ -87,30 +123,21 @@ class Admin:
                 raise _refusal(response.read())
             mark = (response.headers.get("Failure-Mark") or "").encode()
             yield from until_failure(_chunks(response), mark)
-        except (http.client.HTTPException, ConnectionResetError, BrokenPipeError) as failure:
+        except _LOST as failure:
             raise error("SWL-700", path=self._path, detail=f"it hung up ({_words(failure)})") from failure
         finally:
             connection.close()
 
-    def _exchange(self, method: str, path: str, payload: bytes | None) -> bytes:
-        headers = {} if payload is None else {"Idempotency-Key": secrets.token_hex(16)}
-        attempts = 2 if payload is not None else 1
-        for attempt in range(attempts):
-            connection = _UnixConnection(self._path, timeout=self._timeout_s)
-            try:
-                response = self._send(connection, method, path, payload, headers)
-                body = response.read()
-            except (http.client.HTTPException, ConnectionResetError, BrokenPipeError) as failure:
-                if attempt + 1 < attempts:
-                    time.sleep(0.2)
-                    continue
-                raise error("SWL-700", path=self._path, detail=f"it hung up ({failure})") from failure
-            finally:
-                connection.close()
-            if response.status >= 400:
-                raise _refusal(body)
-            return body
-        raise AssertionError("unreachable")
+    def _once(self, method: str, path: str, payload: bytes | None, headers: dict[str, str]) -> bytes:
+        connection = _UnixConnection(self._path, timeout=self._timeout_s)
+        try:
+            response = self._send(connection, method, path, payload, headers)
+            body = response.read()
+        finally:
+            connection.close()
+        if response.status >= 400:
+            raise _refusal(body)
+        return body
 
     def _send(
         self,
@@ -120,9 +147,9 @@ class Admin:
         payload: bytes | None,
         headers: dict[str, str],
     ) -> http.client.HTTPResponse:
-        content = {} if payload is None else {"Content-Type": "application/json"}
+        """Send a request and return the head of the answer; ``SWL-700`` when nothing was sent."""
         try:
-            connection.request(method, path, body=payload, headers={**headers, **content})
+            connection.connect()
         except FileNotFoundError:
             raise error("SWL-700", path=self._path, detail="the socket does not exist") from None
         except ConnectionRefusedError:
@@ -131,12 +158,42 @@ class Admin:
             raise error("SWL-701", user=_user(), role="admin") from None
         except TimeoutError:
             raise error("SWL-700", path=self._path, detail="it does not answer") from None
-        try:
-            if connection.patient and connection.sock is not None:
-                connection.sock.settimeout(None)
-            return connection.getresponse()
-        except TimeoutError:
-            raise error("SWL-700", path=self._path, detail="it does not answer") from None
+        connection.request(method, path, body=payload, headers=headers)
+        if connection.patient and connection.sock is not None:
+            connection.sock.settimeout(None)
+        return connection.getresponse()
+
+
+def riding(
+    fetch: Callable[[], T], say: Callable[[str], None] | None, *, most_s: float = RESTART_S
+) -> Callable[[], T]:
+    """Return ``fetch`` with patience for a coordinator that is started again meanwhile.
+
+    Args:
+        fetch: Asks the coordinator.
+        say: Told, once, that it is waited for.
+        most_s: Seconds to wait each time.
+
+    Raises:
+        SwarmletError: From what is returned: ``SWL-700`` when the coordinator does not come back.
+    """
+    told = False
+
+    def patiently() -> T:
+        nonlocal told
+        until = time.monotonic() + most_s
+        while True:
+            try:
+                return fetch()
+            except SwarmletError as failure:
+                if failure.code != "SWL-700" or time.monotonic() >= until:
+                    raise
+            if say is not None and not told:
+                say("the coordinator does not answer; waiting for it to come back")
+                told = True
+            time.sleep(_PAUSE_S)
+
+    return patiently
 
 
 def until_failure(chunks: Iterator[bytes], mark: bytes) -> Iterator[bytes]:
@@ -190,6 +247,8 @@ def shown(fetch: Callable[[], T], show: Callable[[T], None], *, again: bool, ren
     before: list[Line] | None = None
     while True:
         found = fetch()
+        if before is None and again:
+            fetch = riding(fetch, render.say)
         with render.held() as lines:
             show(found)
         if lines != before:
@@ -203,33 +262,48 @@ def shown(fetch: Callable[[], T], show: Callable[[T], None], *, again: bool, ren
 
 
 def wait_until(
-    fetch: Callable[[], T], done: Callable[[T], bool], *, timeout_s: float | None, waiting_for: str
+    fetch: Callable[[], T],
+    done: Callable[[T], bool],
+    *,
+    timeout_s: float | None,
+    late: Callable[[T], SwarmletError],
+    say: Callable[[str], None] | None = None,
 ) -> T:
-    """Fetch until ``done``, at most every half second.
+    """Fetch until ``done``, at most every half second, also while the coordinator is started again.
 
     Args:
         fetch: Returns the newest value.
         done: Says whether it is what was waited for.
         timeout_s: Seconds to wait; ``None`` for ever.
-        waiting_for: What, for the error.
+        late: What is raised after that, told the last value.
+        say: Told that the coordinator is waited for.
 
     Raises:
-        SwarmletError: ``SWL-205`` after ``timeout_s``.
+        SwarmletError: ``late`` after ``timeout_s``; ``SWL-703`` when the coordinator went away for good.
     """
     started = time.monotonic()
     pause = 0.02
+    most_s = RESTART_S if timeout_s is None else timeout_s
+    patiently = riding(fetch, say, most_s=most_s)
     while True:
-        value = fetch()
+        try:
+            value = patiently()
+        except SwarmletError as failure:
+            if failure.code != "SWL-700":
+                raise
+            raise error("SWL-703", **{**failure.fields, "seconds": f"{most_s:g}"}) from None
         if done(value):
             return value
         if timeout_s is not None and time.monotonic() - started > timeout_s:
-            raise error("SWL-205", what_waited=waiting_for, seconds=f"{timeout_s:g}")
+            raise late(value)
         time.sleep(pause)
         pause = min(pause * 1.5, 0.5)
 
 
 def _words(failure: Exception) -> str:
-    return "in the middle of its answer" if isinstance(failure, http.client.IncompleteRead) else str(failure)
+    if isinstance(failure, http.client.IncompleteRead):
+        return "in the middle of its answer"
+    return str(failure) or "no answer in time"
 
 
 def _with_query(path: str, query: dict[str, str]) -> str:

@@ -32,7 +32,7 @@ def _run(words: list[str]) -> int:
     render = renderer(args)
     if getattr(args, "local", False):
         return int(args.run(args, render))
-    return int(args.run(args, Admin(commands_cluster.socket_path(args)), render))
+    return int(args.run(args, Admin(commands_cluster.socket_path(args), say=render.say), render))
 
 
 def build() -> Parser:

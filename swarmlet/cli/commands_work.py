@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import re
+from functools import partial
 
 from swarmlet.cli import tables
 from swarmlet.cli.admin import Admin, part, shown, wait_until
+from swarmlet.cli.following import follow
 from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
 from swarmlet.cli.words import instant, number, whole
 from swarmlet.clock import SystemClock
-from swarmlet.errors import Exit, error
+from swarmlet.errors import Exit, SwarmletError, error
 from swarmlet.model.requests import ResourcesRequest, SubmitRequest
 from swarmlet.model.views import FINISHED, PlacementView, WorkloadList, WorkloadState, WorkloadView
 from swarmlet.model.workload import Kind, OnPartition, RestartPolicy
@@ -73,7 +75,8 @@ def run(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit | int:
             lambda: admin.get(WorkloadView, path),
             lambda one: one.state in FINISHED,
             timeout_s=limit,
-            waiting_for=f"the end of {item.name}",
+            late=partial(_late, limit),
+            say=render.say,
         )
     if args.output == "json":
         render.emit(item, "json", table=lambda _wide: ([], []), names=list)
@@ -98,7 +101,8 @@ def _follow_placement(admin: Admin, path: str, item: WorkloadView, render: Rende
                 and not (one.state is WorkloadState.PENDING and not one.reason)
             ),
             timeout_s=_PLACE_TIMEOUT_S,
-            waiting_for=f"placing {item.name}",
+            late=partial(_late, _PLACE_TIMEOUT_S),
+            say=render.say,
         )
     except Exception:
         render.say(f"{item.name} was accepted and goes on; follow it: stratoswarm inspect {item.name}")
@@ -108,6 +112,10 @@ def _follow_placement(admin: Admin, path: str, item: WorkloadView, render: Rende
     places = ", ".join(f"replica {one.replica} on {one.node}" for one in item.assignments)
     render.say(f"{item.name} is {item.state}: {places}")
     return item
+
+
+def _late(seconds: float | None, item: WorkloadView) -> SwarmletError:
+    return error("SWL-511", workload=item.name, seconds=f"{seconds or 0:g}", state=str(item.state))
 
 
 def _say_end(item: WorkloadView, render: Renderer) -> None:
@@ -279,7 +287,13 @@ def logs(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
         query["tail"] = str(args.tail)
     if args.replica is not None:
         query["replica"] = str(args.replica)
-    for chunk in admin.stream(f"/v1/workloads/{part(args.workload)}/logs", **query):
+    path = f"/v1/workloads/{part(args.workload)}/logs"
+    chunks = (
+        follow(lambda asked: admin.stream(path, **asked), query, render.say)
+        if args.follow
+        else admin.stream(path, **query)
+    )
+    for chunk in chunks:
         render.raw(chunk)
     return Exit.DONE
 
@@ -298,11 +312,13 @@ def stop(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
         item = admin.change(WorkloadView, "POST", f"/v1/workloads/{part(name)}/stop")
         if not args.no_wait and item.state not in FINISHED:
             path = f"/v1/workloads/{part(item.workload_id)}"
+            limit = item.spec.stop_grace_s + _PLACE_TIMEOUT_S
             item = wait_until(
                 lambda path=path: admin.get(WorkloadView, path),  # type: ignore[misc]
                 lambda one: one.state in FINISHED,
-                timeout_s=item.spec.stop_grace_s + _PLACE_TIMEOUT_S,
-                waiting_for=f"the end of {item.name}",
+                timeout_s=limit,
+                late=partial(_late, limit),
+                say=render.say,
             )
         render.out(item.name)
         render.say(f"{item.name} is {item.state}")
