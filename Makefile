@@ -40,6 +40,7 @@ bench: ## Measure, with peers in the same run; writes docs/benchmarks.md
 
 sim: setup ## Replay one simulation: make sim SEED=123
 	$(VENV)/python -m pytest -q tests/sim --seed $(or $(SEED),0)
+	SWARMLET_SEED=$(or $(SEED),0) cargo test --quiet --locked -p swarmlet-core --test mesh_sim -- --nocapture
 
 image: ## Build the agent's container image for this machine and hold it to its budget
 	@scripts/image.sh agent here

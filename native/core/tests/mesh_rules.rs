@@ -328,11 +328,16 @@ fn a_helper_probes_and_tells_what_came_of_it() {
     for nonce in 0..100 {
         alone.receive(&all[0], &ask(nonce, &all[5]));
     }
+    alone.receive(&all[1], &ask(5, &all[5]));
     let pings = sent(&mut alone)
         .iter()
         .filter(|line| *line == "7: ping")
         .count();
-    assert_eq!(pings, 4);
+    assert_eq!(pings, 1, "nor make it shout at another");
+    alone.pass(400 * MS);
+    let told = sent(&mut alone);
+    let nacks = told.iter().filter(|line| line.contains("nack"));
+    assert_eq!(nacks.count(), 5, "four for one, one for the other");
 }
 
 #[test]

@@ -31,7 +31,8 @@ pub struct Config {
     pub suspicion_ms: u32,
     /// How many times longer it has with a single accuser; 1 to 20.
     pub suspicion_factor: u8,
-    /// Milliseconds between rounds of gossip while there is something to tell; 10 to 10,000.
+    /// Most milliseconds between rounds of gossip while there is something to tell; 10 to 10,000. Rounds begin close
+    /// together and double their distance up to this.
     pub gossip_interval_ms: u32,
     /// Milliseconds that news waits for more news before it is forwarded; 0 to `gossip_interval_ms`. Longer saves
     /// packets, shorter saves as much on every hop of a broadcast.

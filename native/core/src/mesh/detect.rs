@@ -56,6 +56,7 @@ impl Timers {
         Self {
             probe: rng.below(interval as usize) as u64,
             gossip: u64::MAX,
+            pause: 0,
             reconnect: u64::from(config.reconnect_ms) * MS,
             join: u64::MAX,
             sync: u64::from(config.sync_max_ms) * MS,
@@ -235,7 +236,7 @@ impl Membership {
             return;
         }
         let relayed = |relay: &Relay| relay.nonce == nonce && relay.uid == from.uid;
-        if let Some(at) = self.relays.iter().position(relayed) {
+        while let Some(at) = self.relays.iter().position(relayed) {
             let relay = self.relays.swap_remove(at);
             self.out.clear();
             let hash = self.view_hash();
@@ -273,19 +274,32 @@ impl Membership {
         {
             return;
         }
+        // Who is asked about by many is probed once for all of them: helpers are no amplifier.
+        let under_way = self.relays.iter().find(|relay| relay.uid == target);
+        let shared = under_way.map(|relay| (relay.nonce, relay.ends));
         let timeout = u64::from(self.config.probe_timeout_ms) * MS;
-        let own = self.rng.next() as u32;
+        let (own, ends) = match shared {
+            Some(shared) => shared,
+            None => (self.rng.next() as u32, self.at.run + timeout * 9 / 10),
+        };
+        let again = shared.is_some();
         self.relays.push(Relay {
             for_whom: from,
             their_nonce: nonce,
             slot,
             uid: target,
             nonce: own,
-            again: false,
-            ends: self.at.run + timeout * 9 / 10,
-            next: self.at.run + timeout / 2,
+            again,
+            ends,
+            next: if again {
+                ends
+            } else {
+                self.at.run + timeout / 2
+            },
         });
-        self.ping(slot, own, world);
+        if !again {
+            self.ping(slot, own, world);
+        }
     }
 
     /// Asks again for others, or tells them that nobody answered. Who got no answer itself may accuse.

@@ -54,6 +54,8 @@ pub(super) struct Moment {
 pub(super) struct Timers {
     pub probe: u64,
     pub gossip: u64,
+    /// Until the round of gossip after the next one; no time but a duration.
+    pub pause: u64,
     pub reconnect: u64,
     pub join: u64,
     pub sync: u64,
@@ -243,7 +245,8 @@ impl Membership {
         self.send(talk.peer, world);
     }
 
-    /// Says goodbye. The owner goes on ticking for about a second, so that everybody hears it.
+    /// Says goodbye. The owner goes on ticking for about a second, so that everybody hears it. Who comes back does so
+    /// with another `Membership`.
     pub fn leave(&mut self, now: Now, world: &mut dyn World) -> u64 {
         self.advance(now);
         self.update_record(true, None, world);

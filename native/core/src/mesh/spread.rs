@@ -19,6 +19,7 @@ impl Membership {
     }
 
     pub(super) fn wake_gossip(&mut self) {
+        self.timers.pause = 2 * u64::from(self.config.urgent_delay_ms.max(1)) * MS;
         let soon = self.at.run + u64::from(self.config.urgent_delay_ms) * MS;
         self.timers.gossip = self.timers.gossip.min(soon);
     }
@@ -85,14 +86,16 @@ impl Membership {
             self.timers.gossip = u64::MAX;
             return;
         }
-        // A backlog goes out as fast as the limit of bytes allows; else each round waits for the one before to spread.
+        // News goes out in rounds that double their distance: soon to most, and later once more to who was away. A
+        // backlog goes on as fast as the limit of bytes allows.
         let backlog = self.news.len() + self.events.len();
         let packets = (1 + backlog / 4).min(usize::from(self.config.burst));
-        let pause = match packets {
-            1 => self.config.gossip_interval_ms,
-            _ => 2 * self.config.urgent_delay_ms.max(1),
-        };
-        self.timers.gossip = self.at.run + self.rng.about(u64::from(pause) * MS);
+        let pause = self.timers.pause;
+        self.timers.gossip = self.at.run + self.rng.about(pause);
+        if packets == 1 {
+            let most = u64::from(self.config.gossip_interval_ms) * MS;
+            self.timers.pause = (2 * pause).min(most);
+        }
         let fanout = usize::from(self.config.fanout);
         let drawn = self.table.draw_some::<16>(fanout, None, &mut self.rng);
         for slot in drawn.as_slice() {

@@ -40,7 +40,7 @@ pub(super) struct Sync {
     settling: u32,
 }
 
-/// How often, with pauses that double.
+/// How often, with pauses that begin at half of that between attempts to join, and double.
 const SETTLE: u32 = 3;
 
 impl Default for Sync {
@@ -229,7 +229,7 @@ impl Membership {
 
     fn settle(&mut self) {
         if self.sync.settling < SETTLE && !self.config.hub {
-            let pause = (u64::from(self.config.join_retry_ms) * MS) << self.sync.settling;
+            let pause = (u64::from(self.config.join_retry_ms) * MS / 2) << self.sync.settling;
             self.sync.settling += 1;
             let at = self.at.run + self.rng.about(pause);
             self.timers.sync = self.timers.sync.min(at);

@@ -117,6 +117,8 @@ pub struct Sim {
     pub told: Vec<Told>,
     pub keep_told: bool,
     pub delivered: u64,
+    /// Bytes of anti-entropy over the links.
+    pub carried: u64,
     pub signatures: Signatures,
     queue: BinaryHeap<Due>,
     order: u64,
@@ -199,6 +201,7 @@ impl Sim {
             told: Vec::new(),
             keep_told: true,
             delivered: 0,
+            carried: 0,
             signatures: Signatures::default(),
             queue: BinaryHeap::new(),
             order: 0,
@@ -326,6 +329,7 @@ impl Sim {
     }
 
     fn carry(&mut self, from: usize, to: usize, body: Box<[u8]>) {
+        self.carried += body.len() as u64;
         if !self.net.is_cut(from, to, self.now) && !self.net.is_cut(to, from, self.now) {
             // A TLS connection: a round trip for acknowledgements that were lost, never out of order.
             let at = self.now + 2 * self.net.latency_us.1;
