@@ -158,6 +158,8 @@ class Admin:
             raise error("SWL-701", user=_user(), role="admin") from None
         except TimeoutError:
             raise error("SWL-700", path=self._path, detail="it does not answer") from None
+        except OSError as failure:
+            raise error("SWL-700", path=self._path, detail=failure.strerror or str(failure)) from None
         connection.request(method, path, body=payload, headers=headers)
         if connection.patient and connection.sock is not None:
             connection.sock.settimeout(None)

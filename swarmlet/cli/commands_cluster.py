@@ -14,7 +14,7 @@ from swarmlet.cli.admin import Admin
 from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
 from swarmlet.cli.settings import cluster_settings
-from swarmlet.cli.up_record import Record
+from swarmlet.cli.up_record import Record, check_directory, writing
 from swarmlet.cli.words import instant, whole
 from swarmlet.clock import SystemClock
 from swarmlet.config import cluster_keys
@@ -31,8 +31,14 @@ _UP = "the cluster is up:"
 
 
 def socket_path(args: argparse.Namespace) -> str:
-    """Return where the coordinator of these arguments listens for administrators."""
-    return _socket_of(cluster_settings(args).config.data_dir)
+    """Return where the coordinator of these arguments listens for administrators.
+
+    Raises:
+        SwarmletError: ``SWL-301`` when the data directory is none.
+    """
+    directory = cluster_settings(args).config.data_dir
+    check_directory(directory)
+    return _socket_of(directory)
 
 
 def _socket_of(directory: str) -> str:
@@ -270,10 +276,11 @@ def _announce(cluster: ClusterView, admin: Admin, render: Renderer, *, invite: b
 
 def _detach(directory: str, render: Renderer) -> Exit | int:
     """Start ``up`` again as a process of its own session and wait until it says the cluster is up."""
-    os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103
     log = f"{directory}/up.log"
     founded = not os.path.exists(f"{directory}/{places.DATABASE}")  # noqa: PTH110
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with writing(directory):
+        os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103
+        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as file:
         child = subprocess.Popen(
             up.program("cluster", *sys.argv[1:], "--no-invitation"),

@@ -8,10 +8,12 @@ those that take their time, or cannot be told.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
+import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from swarmlet.errors import error
@@ -57,35 +59,43 @@ class Record:
         """Refuse to keep up what another process keeps up.
 
         Raises:
-            SwarmletError: ``SWL-306``.
+            SwarmletError: ``SWL-306``; ``SWL-301`` when this is no directory.
         """
+        check_directory(self._directory)
         for entry in self._read():
             if entry.name == _KEEPER and entry.alive:
                 raise error("SWL-306", program="stratoswarm up", path=self._directory, pid=str(entry.pid))
 
     def write(self, children: Iterable[tuple[str, int]]) -> None:
-        """Name this process as the one that keeps the cluster up, and its children by name and pid."""
+        """Name this process as the one that keeps the cluster up, and its children by name and pid.
+
+        Raises:
+            SwarmletError: ``SWL-301``, ``SWL-302``.
+        """
         named = [(_KEEPER, os.getpid()), *children]
         lines = [_boot(), *(f"{name} {pid} {started(pid)}" for name, pid in named)]
         draft = f"{self.path}.new"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft)  # noqa: PTH108
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write("\n".join(lines) + "\n")
-        os.rename(draft, self.path)  # noqa: PTH104
+        with writing(self._directory):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(draft)  # noqa: PTH108
+            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(handle, "w") as file:
+                file.write("\n".join(lines) + "\n")
+            os.rename(draft, self.path)  # noqa: PTH104
 
     def remove(self) -> None:
-        """Forget it all."""
-        with contextlib.suppress(FileNotFoundError):
+        """Forget it all; what cannot be removed names processes that are gone, and is not believed."""
+        with contextlib.suppress(OSError):
             os.unlink(self.path)  # noqa: PTH108
 
     def stop(self) -> None:
         """End what is kept up: by whoever keeps it, or each process when that one is gone.
 
         Raises:
-            SwarmletError: ``SWL-700`` when nothing is up, ``SWL-205`` when it does not end.
+            SwarmletError: ``SWL-700`` when nothing is up, ``SWL-205`` when it does not end, ``SWL-301`` when
+                this is no directory.
         """
+        check_directory(self._directory)
         entries = self._read()
         keeper = next((entry for entry in entries if entry.name == _KEEPER and entry.alive), None)
         if keeper is None:
@@ -123,6 +133,33 @@ class Record:
             for one in words
             if len(one) == 3 and one[1].isascii() and one[1].isdigit()
         ]
+
+
+def check_directory(path: str) -> None:
+    """Refuse a data directory that is something else; one that is not there yet is as good as an empty one.
+
+    Raises:
+        SwarmletError: ``SWL-301``.
+    """
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except NotADirectoryError as failure:
+        raise error("SWL-301", path=path, detail=failure.strerror or "?") from None
+    except OSError:
+        return  # whoever uses it says what is wrong
+    if not stat.S_ISDIR(mode):
+        raise error("SWL-301", path=path, detail=os.strerror(errno.ENOTDIR))
+
+
+@contextlib.contextmanager
+def writing(directory: str) -> Iterator[None]:
+    """Turn what the system says of a file of ours into an entry of the catalogue."""
+    try:
+        yield
+    except OSError as failure:
+        if failure.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise error("SWL-302", path=directory) from None
+        raise error("SWL-301", path=directory, detail=failure.strerror or "?") from None
 
 
 def end_with_parent() -> Callable[[], None] | None:

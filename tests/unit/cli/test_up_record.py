@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from swarmlet.cli.up_record import Entry, Record, started
+from swarmlet.cli.cluster import main
+from swarmlet.cli.up_record import Entry, Record, started, writing
 from swarmlet.errors import SwarmletError
 
 
@@ -92,3 +94,26 @@ def test_a_corpse_is_not_alive() -> None:
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert not entry.alive
+
+
+@pytest.mark.parametrize("below", ["", "/below"])
+@pytest.mark.parametrize("words", ["up", "up --detach", "down", "nodes ls"])
+def test_a_file_is_no_data_directory(
+    tmp_path: Path, words: str, below: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("precious")
+    assert main([*words.split(), "--data-dir", f"{file}{below}"]) == 1
+    assert f"error SWL-301: the data directory {file}{below} cannot be written" in capsys.readouterr().err
+    assert file.read_text() == "precious"
+
+
+@pytest.mark.parametrize("code", ["SWL-301", "SWL-302"])
+def test_a_record_that_cannot_be_written_says_why(record: Record, code: str) -> None:
+    number = errno.EROFS if code == "SWL-301" else errno.ENOSPC
+    with pytest.raises(SwarmletError) as caught, writing("/data"):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.code == code
+    Path(record.path).with_suffix(".pid.new").mkdir()  # in the way of the draft
+    with pytest.raises(SwarmletError, match="SWL-301"):
+        record.write([])
