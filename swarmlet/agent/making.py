@@ -38,5 +38,6 @@ def supervisor(config: Config, node: Node, clock: Clock) -> Supervisor:
     memory = node.credentials.memory
     whose = Whose(memory.settings.cluster_id, memory.node_uid, memory.name)
     limits = Limits.from_mapping(config.limits())
-    settings = Settings(config.data_dir, whose, limits, config.docker_host)
+    hidden = (config.auth_token_file,) if config.auth_token_file else ()
+    settings = Settings(config.data_dir, whose, limits, config.docker_host, hidden)
     return Supervisor(settings, now_ms=node.now_ms, clock=clock)

@@ -7,6 +7,8 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from msgspec import structs
+
 from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
 from swarmlet.cli.settings import add_settings, node_settings
@@ -112,6 +114,9 @@ def _run(args: argparse.Namespace, render: Renderer) -> int:
         chosen=frozenset(key.field for key in keys.KEYS if loaded.chosen(key.field)),
         notes=notes,
     )
+    if path is not None and path != "-":
+        # Wherever it was named: no workload may read it.
+        config = structs.replace(config, auth_token_file=path)
     return _complete(run_agent(config, token, steps=ShownSteps(render), options=options))
 
 

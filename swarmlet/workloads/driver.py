@@ -28,13 +28,15 @@ class Node(NamedTuple):
 class Settings(NamedTuple):
     """What a supervisor is made with. ``data_dir`` holds ``journal/`` and ``work/``, which are its own.
 
-    ``engine`` is the unix socket of the container engine, ``auto`` or ``off``.
+    ``engine`` is the unix socket of the container engine, ``auto`` or ``off``. ``hidden`` are files elsewhere
+    that are the agent's alone, such as its join token's.
     """
 
     data_dir: str
     node: Node
     limits: Limits = Limits()
     engine: str = "auto"
+    hidden: tuple[str, ...] = ()
 
 
 class Job(NamedTuple):

@@ -33,9 +33,8 @@ class Drivers:
 
             return ContainerDriver(Engine(settings.engine, node), node, spawn)
 
-        return Drivers(
-            {Kind.PROCESS: ProcessDriver(work, settings.data_dir, node, settings.limits)}, containers
-        )
+        processes = ProcessDriver(work, settings.data_dir, node, settings.limits, hidden=settings.hidden)
+        return Drivers({Kind.PROCESS: processes}, containers)
 
     def __getitem__(self, kind: Kind) -> Driver:
         """Return the driver of ``kind``."""

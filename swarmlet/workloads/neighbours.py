@@ -1,11 +1,13 @@
-"""Directories of coordinators on this machine, which no workload may look into: they hold the cluster's keys.
+"""What else no workload may look into: directories of coordinators on this machine, and files of the agent.
 
-An agent that is not root runs its workloads as its own user, who may own a coordinator too.
+They hold the cluster's keys and join tokens. An agent that is not root runs its workloads as its own user,
+who may own a coordinator too.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from swarmlet.model import places
@@ -18,6 +20,14 @@ def coordinator_above(data_dir: str) -> Path | None:
     """Return the directory around ``data_dir`` when it is a coordinator's, as ``stratoswarm up`` has it."""
     above = Path(os.path.abspath(data_dir)).parent  # noqa: PTH100 - links stay as they were given
     return above if (above / places.DATABASE).exists() else None
+
+
+def files_of(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return those of ``paths`` that are files now, as absolute paths; a pipe holds nothing to be read twice.
+
+    Looked for at each start: such a file may be written, and removed, while the agent runs.
+    """
+    return tuple(os.path.abspath(one) for one in paths if os.path.isfile(one))  # noqa: PTH100, PTH113
 
 
 def coordinators(data_dir: str) -> tuple[str, ...]:

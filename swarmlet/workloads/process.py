@@ -17,7 +17,7 @@ from swarmlet.model.workload import Assignment, Resources
 from swarmlet.workloads.driver import Job, Node, Run, bad_environment, variables
 from swarmlet.workloads.endings import Exit
 from swarmlet.workloads.limits import Limits, storage_refusal
-from swarmlet.workloads.neighbours import coordinators
+from swarmlet.workloads.neighbours import coordinators, files_of
 from swarmlet.workloads.output import STDERR, STDOUT, Pace, Ring
 from swarmlet.workloads.workdirs import TEMPORARY, WorkDirs
 
@@ -127,12 +127,15 @@ class ProcessRun:
 class ProcessDriver:
     """Runs assignments as processes of this machine."""
 
-    def __init__(self, work: WorkDirs, data_dir: str, node: Node, limits: Limits) -> None:
-        """Keep private directories in ``work``, and hide all else of ``data_dir`` from what runs in them."""
+    def __init__(
+        self, work: WorkDirs, data_dir: str, node: Node, limits: Limits, *, hidden: tuple[str, ...] = ()
+    ) -> None:
+        """Keep private directories in ``work``; hide all else of ``data_dir``, and the files ``hidden``."""
         self._work = work
         self._data_dir = data_dir
         self._cgroup = f"swarmlet-{node.node_uid[:12]}"
         self._node = node
+        self._hidden = hidden
         self._limits = limits
         self._uids: dict[str, int | None] = {}
 
@@ -176,7 +179,7 @@ class ProcessDriver:
                 cpu_cores=bounds.cpu,
                 uid=uid,
                 gid=uid,
-                hidden=(self._data_dir, *coordinators(self._data_dir)),
+                hidden=(self._data_dir, *coordinators(self._data_dir), *files_of(self._hidden)),
                 cgroup=f"{self._cgroup}/{name}",
             )
         except _native.NativeError as failure:
