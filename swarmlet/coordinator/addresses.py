@@ -5,14 +5,17 @@ from __future__ import annotations
 import ipaddress
 import socket
 
+from swarmlet.link.interfaces import interfaces
+
 #: Addresses of documentation networks (RFC 5737, RFC 3849): routed by the default route, answered by nobody.
 _SOMEWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
 
 def primary_address() -> str:
-    """Return this machine's address on its default route, IPv4 first; ``127.0.0.1`` when it has none.
+    """Return this machine's address on its default route, IPv4 first.
 
-    Connecting a UDP socket asks the routing table and sends nothing.
+    Without a default route, as on a network of its own, it is that of the first interface that leads to
+    others; without one ``127.0.0.1``. Connecting a UDP socket asks the routing table and sends nothing.
     """
     for family, far in _SOMEWHERE:
         try:
@@ -24,4 +27,4 @@ def primary_address() -> str:
         ip = ipaddress.ip_address(found)
         if not (ip.is_loopback or ip.is_unspecified or ip.is_link_local):
             return found
-    return "127.0.0.1"
+    return next((one.address for one in interfaces() if one.address), "127.0.0.1")

@@ -155,7 +155,7 @@ def _reached(seen: ReachView) -> Iterator[Finding]:
 
 def _name_fix(address: str) -> str:
     if address.rpartition(":")[0].rstrip(".").endswith(".local"):
-        return "names in .local need mDNS, which this system's resolver lacks: use the IP address instead"
+        return "nobody on this link answers to it by mDNS: check the name, or use the IP address instead"
     return "check /etc/resolv.conf and the name, or use the IP address instead"
 
 
