@@ -378,6 +378,11 @@ CATALOGUE: dict[str, Entry] = {
         "let the container have the capabilities SETUID, SETGID, CHOWN and DAC_OVERRIDE (--cap-add), start it with"
         "  --user {user}, or set SWARM_RUN_AS=none to stay root",
     ),
+    "SWL-313": Entry(
+        "address-not-ours", LocalError, Exit.FAILED,
+        "{address} cannot be listened on, it is not an address of this machine: {detail}",
+        "nothing was started", "choose an address that  ip address  shows, or leave --bind out to listen on all",
+    ),
     # ---- 4xx usage and configuration
     "SWL-400": Entry(
         "usage", UsageError, Exit.USAGE,
@@ -387,7 +392,7 @@ CATALOGUE: dict[str, Entry] = {
     "SWL-401": Entry(
         "config", ConfigError, Exit.USAGE,
         "{count} setting(s) cannot be used:{problems}",
-        _NOTHING, "swarmlet config show --origin",
+        _NOTHING, "{look}",
     ),
     "SWL-402": Entry(
         "tls-required", ConfigError, Exit.USAGE,
@@ -464,6 +469,11 @@ CATALOGUE: dict[str, Entry] = {
         "wait-over", UnreachableError, Exit.TIMED_OUT,
         "{workload} was waited for during {seconds} s and is still {state}",
         "{workload} goes on", "stratoswarm inspect {workload}, or  stratoswarm stop {workload}",
+    ),
+    "SWL-512": Entry(
+        "not-started", WorkError, Exit.FAILED,
+        "{workload} failed to start: {reason}",
+        "nothing else was started", "{hint}; stratoswarm inspect {workload}",
     ),
     # ---- 6xx coordinator and store
     "SWL-600": Entry(

@@ -13,7 +13,7 @@ from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
 from swarmlet.cli.words import instant, number, whole
 from swarmlet.clock import SystemClock
-from swarmlet.errors import Exit, SwarmletError, error
+from swarmlet.errors import CATALOGUE, Exit, SwarmletError, WorkError, error
 from swarmlet.model.requests import ResourcesRequest, SubmitRequest
 from swarmlet.model.views import FINISHED, PlacementView, WorkloadList, WorkloadState, WorkloadView
 from swarmlet.model.workload import Kind, OnPartition, RestartPolicy
@@ -69,7 +69,11 @@ def run(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit | int:
     item = admin.change(WorkloadView, "POST", "/v1/workloads", request)
     path = f"/v1/workloads/{part(item.workload_id)}"
     if not args.detach:
-        item = _follow_placement(admin, path, item, render)
+        try:
+            item = _follow_placement(admin, path, item, render)
+        except SwarmletError:
+            _show_submitted(item, args.output, render)  # accepted all the same: its name is what comes next
+            raise
     if args.wait:
         item = wait_until(
             lambda: admin.get(WorkloadView, path),
@@ -78,10 +82,10 @@ def run(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit | int:
             late=partial(_late, limit),
             say=render.say,
         )
-    if args.output == "json":
-        render.emit(item, "json", table=lambda _wide: ([], []), names=list)
-    else:
-        render.out(item.name)
+    _show_submitted(item, args.output, render)
+    unstarted = not_started(item)
+    if unstarted is not None:
+        raise unstarted
     if args.wait:
         _say_end(item, render)
         return _own_code(item)
@@ -89,6 +93,25 @@ def run(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit | int:
         render.say(f"{item.name} failed: {item.reason}; next: stratoswarm inspect {item.name}")
         return Exit.FAILED
     return Exit.DONE
+
+
+def _show_submitted(item: WorkloadView, output: str, render: Renderer) -> None:
+    if output == "json":
+        render.emit(item, "json", table=lambda _wide: ([], []), names=list)
+    else:
+        render.out(item.name)
+
+
+def not_started(item: WorkloadView) -> SwarmletError | None:
+    """Return the error of a workload that failed without having run: its command or image is missing."""
+    if item.state is not WorkloadState.FAILED:
+        return None
+    for one in item.assignments:
+        entry = CATALOGUE.get(one.reason.partition(":")[0])
+        if one.exit_code is None and entry is not None and issubclass(entry.kind, WorkError):
+            hint = entry.next.replace("{node}", one.node)
+            return error("SWL-512", workload=item.name, reason=one.reason, hint=hint)
+    return None
 
 
 def _follow_placement(admin: Admin, path: str, item: WorkloadView, render: Renderer) -> WorkloadView:

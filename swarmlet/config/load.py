@@ -45,6 +45,8 @@ class Program(NamedTuple, Generic[Settings]):
     default_file: str
     settings: type[Settings]
     complete: Callable[[dict[str, object]], tuple[Problem, ...]]
+    #: The command that shows what settings there are.
+    look: str
 
 
 class Loaded(NamedTuple, Generic[Settings]):
@@ -71,7 +73,13 @@ def _complete_cluster(values: dict[str, object]) -> tuple[Problem, ...]:
 
 
 NODE: Program[keys.Config] = Program(
-    "swarmlet", keys.PREFIX, keys.KEYS, keys.DEFAULT_FILE, keys.Config, _complete_node
+    "swarmlet",
+    keys.PREFIX,
+    keys.KEYS,
+    keys.DEFAULT_FILE,
+    keys.Config,
+    _complete_node,
+    "swarmlet config show --origin",
 )
 CLUSTER: Program[cluster_keys.ClusterConfig] = Program(
     "stratoswarm",
@@ -80,6 +88,7 @@ CLUSTER: Program[cluster_keys.ClusterConfig] = Program(
     cluster_keys.DEFAULT_FILE,
     cluster_keys.ClusterConfig,
     _complete_cluster,
+    "stratoswarm cluster start --help  lists every setting and what it may be",
 )
 
 
@@ -104,7 +113,7 @@ def load(
     found = examine(program, flags, config_file, environ)
     if found.problems:
         lines = "".join(f"\n  {problem}" for problem in found.problems)
-        raise error("SWL-401", count=str(len(found.problems)), problems=lines)
+        raise error("SWL-401", count=str(len(found.problems)), problems=lines, look=program.look)
     return Loaded(msgspec.convert(found.values, program.settings), found.origins, found.warnings)
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from swarmlet._native import Engine, NativeError, ServerTls
 from swarmlet.config.holders import holder_of
 from swarmlet.coordinator.addresses import primary_address
-from swarmlet.errors import from_native
+from swarmlet.errors import SwarmletError, error, from_native
 from swarmlet.model.address import Address, is_loopback, parse_address
 
 _REMEMBERED = "port"
@@ -65,7 +65,7 @@ def listen(engine: Engine, tls: ServerTls, wish: Wish, flood: Flood, directory: 
     """Bind what is wished.
 
     Raises:
-        SwarmletError: ``SWL-304``, ``SWL-305``, or ``SWL-200`` for an address that is not this machine's.
+        SwarmletError: ``SWL-304``, ``SWL-305``, or ``SWL-313`` for an address that is not this machine's.
     """
 
     def bind(port: int) -> tuple[int, str]:
@@ -122,9 +122,17 @@ def _asked(bind: Callable[[int], tuple[int, str]], port: int, key: str) -> tuple
         return bind(port)
     except NativeError as failure:
         kind, detail = failure.args
+        if kind == "address-unavailable":
+            raise _not_ours(detail) from None
         raise from_native(
             kind, detail, port=str(port), key=key, holder=holder_of(port), address=detail
         ) from None
+
+
+def _not_ours(detail: str) -> SwarmletError:
+    """Return the error for an address that cannot be bound; ``detail`` is ``ADDRESS:PORT: WHY``."""
+    place, _, why = detail.partition(": ")
+    return error("SWL-313", address=place.rpartition(":")[0], detail=why)
 
 
 def _remembered(directory: Path) -> int | None:

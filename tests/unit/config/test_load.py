@@ -73,6 +73,10 @@ def test_all_problems_of_all_sources_are_one_error(tmp_path):
     assert fault.code == "SWL-401"
     assert fault.exit_code == Exit.USAGE
     assert fault.fields["count"] == "5"
+    assert fault.next == "swarmlet config show --origin"
+    with pytest.raises(ConfigError) as caught:
+        load(CLUSTER, {"port": "x"}, environ={})
+    assert "stratoswarm cluster start --help" in caught.value.next
     for part in (
         "--discovery-port=x",
         "SWARM_MAX_MEMORY_MB=lots",

@@ -61,6 +61,16 @@ def test_a_port_that_was_asked_for_is_an_error_that_names_its_key(tmp_path) -> N
     assert "STRATOSWARM_SECOND_PORT" in caught.value.next
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_an_address_of_another_machine_is_said_to_be_that(tmp_path, asked) -> None:
+    class Elsewhere:
+        def listen(self, address: str, _tls, **_flood):
+            raise NativeError("address-unavailable", f"{address}: cannot assign requested address")
+
+    with pytest.raises(SwarmletError, match=r"SWL-313: 192\.0\.2\.77 cannot be listened on"):
+        listen(Elsewhere(), None, WISH._replace(bind="192.0.2.77", asked=asked), Flood(), tmp_path)
+
+
 def test_asking_for_a_port_forgets_the_one_it_moved_to(tmp_path) -> None:
     listen(Engine(7946), None, WISH, Flood(), tmp_path)
     listen(Engine(), None, WISH._replace(port=7000, asked=True), Flood(), tmp_path)

@@ -1,0 +1,98 @@
+"""What ``run`` and ``stop`` say of a workload that could not start, waits for a node or goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from swarmlet.cli.admin import Admin
+from swarmlet.cli.cluster import build
+from swarmlet.cli.commands_work import not_started
+from swarmlet.cli.parser import parse
+from swarmlet.cli.render import Renderer
+from swarmlet.errors import Exit, SwarmletError
+from swarmlet.model.views import AssignmentView, WorkloadState, WorkloadView
+from swarmlet.model.workload import AssignmentState
+
+RUNNING = msgspec.convert(
+    {
+        "workload_id": "ab12", "name": "lamp", "state": "running", "since_ms": 0, "reason": "", "wanted": 1,
+        "running": 1, "exit_code": None, "created_ms": 0, "created_by": "uid:0",
+        "spec": {"name": "lamp", "kind": "process", "command": ["/no/such"]},
+    },
+    WorkloadView,
+)  # fmt: skip
+HERE = AssignmentView("ab12.0.1", 0, 1, "pi", "n1", AssignmentState.RUNNING, 0, "", None, 0, stop=False)
+
+
+class Coordinator(Admin):
+    """Says the same of a workload whatever it is asked."""
+
+    def __init__(self, item: WorkloadView) -> None:
+        super().__init__("/nowhere")
+        self.item = item
+
+    def get(self, _kind: type[Any], _path: str, **_query: str) -> Any:
+        return self.item
+
+    def change(self, _kind: type[Any], _method: str, _path: str, _body: Any = None) -> Any:
+        return self.item
+
+
+def call(item: WorkloadView, *words: str) -> int:
+    args, rest = parse(build(), words)
+    args.rest = rest
+    return int(args.run(args, Coordinator(item), Renderer(color=False, quiet=True)))
+
+
+def failed(reason: str, exit_code: int | None) -> WorkloadView:
+    one = msgspec.structs.replace(HERE, state=AssignmentState.FAILED, reason=reason, exit_code=exit_code)
+    return msgspec.structs.replace(
+        RUNNING,
+        state=WorkloadState.FAILED,
+        reason=f"replica 0 failed: {reason}",
+        exit_code=1,
+        assignments=(one,),
+    )
+
+
+def test_a_missing_command_is_the_catalogues_error_with_the_name_on_stdout(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    item = failed("SWL-501: the command /no/such does not exist on the node pi", None)
+    with pytest.raises(SwarmletError) as caught:
+        call(item, "run", "--wait", "-q", "--", "/no/such")
+    failure = caught.value
+    assert (failure.code, failure.exit_code) == ("SWL-512", Exit.FAILED)
+    assert "/no/such does not exist on the node pi" in failure.what
+    assert "check the path" in failure.next
+    assert "stratoswarm inspect lamp" in failure.next
+    assert capsys.readouterr().out == "lamp\n"
+
+
+def test_what_ran_and_failed_is_its_own_affair() -> None:
+    assert not_started(failed("exit code 3", 3)) is None
+    assert (
+        call(msgspec.structs.replace(failed("exit code 3", 3), exit_code=3), "run", "--wait", "--", "x") == 3
+    )
+
+
+def test_a_wait_that_is_over_says_that_the_workload_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    item = msgspec.structs.replace(RUNNING, assignments=(HERE,))
+    with pytest.raises(SwarmletError) as caught:
+        call(item, "run", "--wait", "--timeout", "1s", "--", "x")
+    failure = caught.value
+    assert (failure.code, failure.exit_code) == ("SWL-511", Exit.TIMED_OUT)
+    assert failure.unchanged == "lamp goes on"
+    assert "stratoswarm inspect lamp" in failure.next
+    assert "stratoswarm stop lamp" in failure.next
+
+
+def test_a_workload_that_no_node_fits_is_still_named_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    item = msgspec.structs.replace(RUNNING, state=WorkloadState.PENDING, reason="no node", running=0)
+    with pytest.raises(SwarmletError) as caught:
+        call(item, "run", "--", "x")
+    assert caught.value.exit_code is Exit.NO_NODE_FITS
+    assert capsys.readouterr().out == "lamp\n"
