@@ -553,6 +553,13 @@ CATALOGUE: dict[str, Entry] = {
         "this machine's clock says {at}; the certificates of a cluster founded now would be over once it is set",
         _NOTHING, "set the clock (timedatectl set-ntp true), then run the same command again",
     ),
+    "SWL-615": Entry(
+        "database-missing", StateError, Exit.FAILED,
+        "the database {path}/{database} is missing, but the keys of its cluster are there",
+        "no other cluster was founded with them",
+        "put the database back from a backup and run  stratoswarm up; or, when there is none:"
+        "  mv {path} {path}.old  and  stratoswarm up  for a new cluster, which every device joins anew",
+    ),
     # ---- 7xx admin and local API
     "SWL-700": Entry(
         "coordinator-not-running", UnreachableError, Exit.UNREACHABLE,

@@ -28,6 +28,8 @@ from swarmlet.model.views import AuditList, ClusterView, MintedView
 _JOIN_LINE_LIVES_S = 3600
 _NODE_TIMEOUT_S = 10.0
 _UP = "the cluster is up:"
+_NODE_ENDED = "the local node ended with exit code"
+_MEND = "next: mend what the node says above, then  stratoswarm down  and  stratoswarm up"
 
 
 def socket_path(args: argparse.Namespace) -> str:
@@ -176,6 +178,7 @@ def up_command(args: argparse.Namespace, render: Renderer) -> Exit | int:
     config = cluster_settings(args).config
     record = Record(config.data_dir)
     record.check()
+    _check_database(config.data_dir)
     for left in record.end_leftovers():
         render.warn(f"an earlier  stratoswarm up  was killed; its {left} still ran and was ended first")
     if args.no_invitation:
@@ -184,6 +187,19 @@ def up_command(args: argparse.Namespace, render: Renderer) -> Exit | int:
         return _detach(config.data_dir, render)
     with up.interruptible() as interrupted:
         return _up(args, config.data_dir, render, interrupted)
+
+
+def _check_database(directory: str) -> None:
+    """Refuse to found a second cluster with the keys of one whose database is gone.
+
+    Founding makes the database before the keys, so keys alone are never what a killed one left.
+
+    Raises:
+        SwarmletError: ``SWL-615``.
+    """
+    keys = os.path.exists(f"{directory}/ca")  # noqa: PTH110
+    if keys and not os.path.exists(f"{directory}/{places.DATABASE}"):  # noqa: PTH110
+        raise error("SWL-615", path=directory, database=places.DATABASE)
 
 
 def _up(
@@ -205,6 +221,8 @@ def _up(
             children.append(up.Child(_node_plan(directory, cluster, admin)))
             up.note(children, record)
             _await_node(children[-1], admin, render, interrupted)
+            if children[-1].given_up:
+                render.say(_MEND)
         _announce(cluster, admin, render, invite=founded and not args.no_invitation)
         return up.keep_running(children, record, render, interrupted)
     except BaseException:
@@ -248,6 +266,11 @@ def _await_node(child: up.Child, admin: Admin, render: Renderer, interrupted: up
         if admin.get(ClusterView, "/v1/cluster").nodes.get(NodeState.READY):
             return
         time.sleep(0.03)
+    code = child.process.poll()
+    if code in up.FINAL:
+        child.given_up = True
+        render.warn(f"{_NODE_ENDED} {code} and is left alone; the cluster goes on without it")
+        return
     render.warn("the local node is not ready yet; the cluster goes on without it")
 
 
@@ -295,6 +318,7 @@ def _detach(directory: str, render: Renderer) -> Exit | int:
         if _UP in said:
             admin = Admin(_socket_of(directory))
             _announce(admin.get(ClusterView, "/v1/cluster"), admin, render, invite=founded)
+            _pass_on_node(said, render)
             render.say(f"it goes on in the background (process {child.pid}, log {log})")
             render.say("to end it: stratoswarm down")
             return Exit.DONE
@@ -304,6 +328,17 @@ def _detach(directory: str, render: Renderer) -> Exit | int:
             return code or Exit.FAILED
         time.sleep(0.05)
     raise error("SWL-205", what_waited="starting the cluster", seconds=f"{up.START_TIMEOUT_S:g}")
+
+
+def _pass_on_node(said: str, render: Renderer) -> None:
+    """Repeat why the local node ended, which the process in the background told its log only."""
+    lines = said[: said.index(_UP)].splitlines()
+    ended = [line for line in lines if _NODE_ENDED in line]
+    if ended:
+        told = [index for index, line in enumerate(lines) if line.startswith("error SWL-")]
+        render.pass_on("\n".join(line for index in told for line in lines[index : index + 2]))
+        render.warn(ended[-1].removeprefix("warning: "))
+        render.tell(_MEND)
 
 
 def add_down(parser: Parser) -> None:

@@ -27,7 +27,8 @@ START_TIMEOUT_S = 30.0
 _PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 #: A child that ran this long before it died starts again without a longer pause.
 _STEADY_S = 60.0
-_FINAL = frozenset({Exit.USAGE, Exit.REFUSED})
+#: Exit codes that starting again would only repeat.
+FINAL = frozenset({Exit.USAGE, Exit.REFUSED})
 
 
 class Plan(NamedTuple):
@@ -45,6 +46,8 @@ class Child:
         self.plan = plan
         self.deaths = 0
         self.due = 0.0
+        #: It must not come back, and that was said.
+        self.given_up = False
         self._start()
 
     def _start(self) -> None:
@@ -71,7 +74,9 @@ class Child:
         code = self.process.poll()
         if code is None:
             return True
-        if code in _FINAL:
+        if self.given_up:
+            return False
+        if code in FINAL:
             render.warn(f"the {self.plan.name} ended with exit code {code} and is left alone")
             return False
         if not self.due:

@@ -75,3 +75,29 @@ def test_a_node_that_was_started_again_is_in_the_record(world: World) -> None:
         "the new node being written down",
     )
     assert world.stratoswarm("down").returncode == 0
+
+
+def test_a_local_node_that_is_refused_is_told_with_its_words_and_what_to_do(world: World) -> None:
+    up(world)
+    name = world.view("nodes", "ls")["items"][0]["name"]
+    world.stratoswarm_ok("nodes", "rm", name)
+    world.stratoswarm_ok("down")
+    done = world.stratoswarm("up", "--detach", "--bind", "127.0.0.1", "--port", "0")
+    assert done.returncode == 0
+    assert "error SWL-" in done.stderr
+    assert "the local node ended with exit code 4 and is left alone" in done.stderr
+    assert "next: mend what the node says above" in done.stderr
+    world.stratoswarm_ok("down")
+
+
+def test_keys_without_their_database_found_no_second_cluster(world: World) -> None:
+    up(world)
+    world.stratoswarm_ok("down")
+    for path in world.cluster_dir.glob("cluster.db*"):
+        path.unlink()
+    for words in (("up",), ("up", "--detach")):
+        done = world.stratoswarm(*words)
+        assert (done.returncode, "error SWL-615" in done.stderr) == (1, True)
+        assert "backup" in done.stderr
+        assert f"mv {world.cluster_dir} {world.cluster_dir}.old" in done.stderr
+    assert not (world.cluster_dir / "cluster.db").exists()
