@@ -14,9 +14,17 @@ from swarmlet.cli.render import Renderer
 from swarmlet.cli.words import instant, number, whole
 from swarmlet.clock import SystemClock
 from swarmlet.errors import CATALOGUE, Exit, SwarmletError, WorkError, error
+from swarmlet.model.membership import NodeState
 from swarmlet.model.requests import ResourcesRequest, SubmitRequest
-from swarmlet.model.views import FINISHED, PlacementView, WorkloadList, WorkloadState, WorkloadView
-from swarmlet.model.workload import Kind, OnPartition, RestartPolicy
+from swarmlet.model.views import (
+    FINISHED,
+    NodeView,
+    PlacementView,
+    WorkloadList,
+    WorkloadState,
+    WorkloadView,
+)
+from swarmlet.model.workload import AssignmentState, Kind, OnPartition, RestartPolicy
 from swarmlet.tokens.durations import parse_duration
 
 _PLACE_TIMEOUT_S = 30.0
@@ -344,8 +352,27 @@ def stop(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
                 say=render.say,
             )
         render.out(item.name)
-        render.say(f"{item.name} is {item.state}")
+        away = _still_there(item, admin)
+        if away:
+            render.say(
+                f"{item.name} will be stopped when {' and '.join(away)} is back: it is away, and what it runs"
+                " may go on until then; next: stratoswarm nodes ls"
+            )
+        else:
+            render.say(f"{item.name} is {item.state}")
     return Exit.DONE
+
+
+def _still_there(item: WorkloadView, admin: Admin) -> list[str]:
+    """Return the nodes that are away and may still run replicas of a workload that was asked to end."""
+    if item.spec.on_partition is OnPartition.STOP:
+        return []  # the node ends it by itself
+    lost = {one.node_uid: one.node for one in item.assignments if one.state is AssignmentState.LOST}
+    return [
+        name
+        for uid, name in lost.items()
+        if admin.get(NodeView, f"/v1/nodes/{part(uid)}").state in (NodeState.SUSPECT, NodeState.DOWN)
+    ]
 
 
 def _now_ms() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -13,8 +14,9 @@ from swarmlet.cli.commands_work import not_started
 from swarmlet.cli.parser import parse
 from swarmlet.cli.render import Renderer
 from swarmlet.errors import Exit, SwarmletError
-from swarmlet.model.views import AssignmentView, WorkloadState, WorkloadView
-from swarmlet.model.workload import AssignmentState
+from swarmlet.model.membership import NodeState
+from swarmlet.model.views import AssignmentView, NodeView, WorkloadState, WorkloadView
+from swarmlet.model.workload import AssignmentState, OnPartition
 
 RUNNING = msgspec.convert(
     {
@@ -96,3 +98,35 @@ def test_a_workload_that_no_node_fits_is_still_named_on_stdout(capsys: pytest.Ca
         call(item, "run", "--", "x")
     assert caught.value.exit_code is Exit.NO_NODE_FITS
     assert capsys.readouterr().out == "lamp\n"
+
+
+@pytest.mark.parametrize(
+    ("node", "policy", "said"),
+    [
+        ("down", "keep", "lamp will be stopped when pi is back"),
+        ("suspect", "keep", "lamp will be stopped when pi is back"),
+        ("ready", "keep", "lamp is stopped"),
+        ("down", "stop", "lamp is stopped"),
+    ],
+)
+def test_stop_says_what_a_node_that_is_away_may_still_run(
+    node: str, policy: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Cluster(Coordinator):
+        def get(self, kind: type[Any], path: str, **_query: str) -> Any:
+            if kind is WorkloadView:
+                return self.item
+            assert (kind, path) == (NodeView, "/v1/nodes/n1")
+            return SimpleNamespace(state=NodeState(node))
+
+    item = msgspec.structs.replace(
+        RUNNING,
+        state=WorkloadState.STOPPED,
+        spec=msgspec.structs.replace(RUNNING.spec, on_partition=OnPartition(policy)),
+        assignments=(msgspec.structs.replace(HERE, state=AssignmentState.LOST, stop=True),),
+    )
+    args, _ = parse(build(), ("stop", "lamp"))
+    assert int(args.run(args, Cluster(item), Renderer(color=False))) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "lamp\n"
+    assert printed.err.startswith(said)
