@@ -14,6 +14,9 @@ from swarmlet.workloads.output import Ring
 #: Failures that may pass by themselves: an engine that starts late, a full disk, no process slot.
 PASSING: frozenset[str] = frozenset({"SWL-301", "SWL-302", "SWL-503", "SWL-508"})
 
+#: Failures of :meth:`Driver.prepare` that say nothing of the workload: what this node lends is used up.
+WAITING: frozenset[str] = frozenset({"SWL-506"})
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 
 

@@ -88,10 +88,15 @@ class Started(Attempted, frozen=True):
 
 
 class Failed(Attempted, frozen=True):
-    """It could not be prepared or started. ``passing`` when the same may work later."""
+    """It could not be prepared or started.
+
+    ``passing`` when the same may work later; ``waits`` when only this node is in the way, so that it is tried
+    again whatever its restart policy.
+    """
 
     reason: str
     passing: bool = False
+    waits: bool = False
 
 
 class Exited(Attempted, frozen=True):

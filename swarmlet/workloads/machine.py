@@ -307,7 +307,7 @@ def _failed(replica: Replica, event: ev.Failed, now: Now) -> Step:
         return _wait(replica, now, LAPSED)
     # What ran here before is not given up because an engine starts late after a boot.
     patient = replica.recovered or replica.assignment.spec.restart is not RestartPolicy.NEVER
-    if event.passing and patient:
+    if event.waits or (event.passing and patient):
         return _back_off(replica, now, event.reason)
     return _end(replica, now, AssignmentState.FAILED, event.reason)
 

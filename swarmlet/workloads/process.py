@@ -137,6 +137,7 @@ class ProcessDriver:
         self._node = node
         self._hidden = hidden
         self._limits = limits
+        self._full: str | None = None
         self._uids: dict[str, int | None] = {}
 
     async def begin(self) -> None:
@@ -154,6 +155,7 @@ class ProcessDriver:
             if self._limits.storage_gb is not None:
                 used = sum((await asyncio.to_thread(self._work.usage)).values())
                 full = storage_refusal(used, self._limits)
+                self._full = None if full is None else str(full)
                 if full is not None:
                     raise full
             name = assignment.assignment_id
@@ -192,11 +194,13 @@ class ProcessDriver:
         return None
 
     async def clean(self, assignment: Assignment) -> None:
-        """Keep its files: they are removed with the assignment."""
+        """Remove its files: nobody can look at them any more, and others wait for the room."""
+        await self.remove(assignment)
 
     async def remove(self, assignment: Assignment) -> None:
         """Remove the private directory."""
         self._uids.pop(assignment.assignment_id, None)
+        self._full = None  # there may be room now: the next start tells
         with contextlib.suppress(OSError):
             await asyncio.to_thread(self._work.remove, assignment.assignment_id)
 
@@ -210,8 +214,8 @@ class ProcessDriver:
                     await asyncio.to_thread(self._work.remove, name)
 
     def trouble(self) -> str | None:
-        """Return nothing: every trouble of a process is its own."""
-        return None
+        """Return that the disk this node lends is used up, when that keeps work from starting."""
+        return self._full
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -13,7 +13,7 @@ from typing import Any
 from swarmlet.errors import SwarmletError, error
 from swarmlet.model.workload import Assignment, Kind
 from swarmlet.workloads import events as ev
-from swarmlet.workloads.driver import PASSING, Job, Run
+from swarmlet.workloads.driver import PASSING, WAITING, Job, Run
 from swarmlet.workloads.drivers import Drivers
 from swarmlet.workloads.limits import Limits, effective
 from swarmlet.workloads.output import Outputs
@@ -88,11 +88,12 @@ class Runner:
                 self._set_timer(key, life, timer, attempt, delay)
             case ev.Clean():
                 self._finish(key, assignment)
-                self._spawn(self._drivers[assignment.spec.kind].clean(assignment))
+                self.removing.add(key)
+                self._spawn(self._remove(key, self._drivers[assignment.spec.kind].clean(assignment)))
             case ev.Remove():
                 self._finish(key, assignment)
                 self.removing.add(key)
-                self._spawn(self._remove(key, assignment))
+                self._spawn(self._remove(key, self._drivers[assignment.spec.kind].remove(assignment)))
 
     async def end_processes(self, grace: float) -> None:
         """End every process within ``grace`` seconds, by force after it; containers run on."""
@@ -164,16 +165,17 @@ class Runner:
         life.run = None
         self._feed(key, ev.Exited(attempt, ended))
 
-    async def _remove(self, key: Key, assignment: Assignment) -> None:
+    async def _remove(self, key: Key, removal: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._drivers[assignment.spec.kind].remove(assignment)
+            await removal
         finally:
             self.removing.discard(key)
             self._removed()
 
     def _failed(self, key: Key, attempt: int, failure: Exception) -> None:
-        passing = isinstance(failure, SwarmletError) and failure.code in PASSING
-        self._feed(key, ev.Failed(attempt, _sentence(failure), passing=passing))
+        code = failure.code if isinstance(failure, SwarmletError) else ""
+        failed = ev.Failed(attempt, _sentence(failure), passing=code in PASSING, waits=code in WAITING)
+        self._feed(key, failed)
 
     # ---- small parts
 

@@ -283,8 +283,9 @@ class Supervisor:
                 continue
             usage = await asyncio.to_thread(self._work.usage)
             full = storage_refusal(sum(usage.values()), self._settings.limits)
-            guilty = max(usage.keys() & running.keys(), key=lambda name: usage[name], default=None)
-            if full is not None and guilty is not None:
+            # When that is one being ended and removed already, nobody else pays for it.
+            guilty = max(usage, key=lambda name: usage[name], default="")
+            if full is not None and guilty in running:
                 self._feed(running[guilty], ev.StopAsked(str(full), failed=True))
 
     # ---- feeding the machine

@@ -160,10 +160,10 @@ def test_it_writes_in_its_directory_and_nowhere_else_and_the_directory_goes_with
         (node.data / "identity" / "a").write_text("key")
         script = (
             f"echo x > here; echo x > tmp/there; echo x > {outside}/file; "
-            f"cat {node.data}/identity/a {node.data}/journal/a; pwd"
+            f"cat {node.data}/identity/a {node.data}/journal/a; pwd; echo done; sleep 1000"
         )
         await node.run(shell(script))
-        await node.until_state(State.SUCCEEDED)
+        await node.until_said("done")
         work = node.data / "work" / "w.0.1"
         assert (work / "here").read_text() == "x\n"
         assert (work / "tmp" / "there").exists()
@@ -259,16 +259,41 @@ def test_output_of_a_grandchild_that_lives_on_does_not_hold_the_end_back(tmp_pat
     play(tmp_path, act)
 
 
-def test_full_storage_starts_nothing_more(tmp_path: Path) -> None:
+def test_full_storage_makes_others_wait_and_room_lets_them_start(tmp_path: Path) -> None:
+    filler = shell("dd if=/dev/zero of=big bs=1M count=3 2>/dev/null; echo full; sleep 1000")
+
     async def act(node: WorkloadNode) -> None:
-        await node.run(shell("dd if=/dev/zero of=big bs=1M count=3 2>/dev/null"))
-        await node.until_state(State.SUCCEEDED)
-        await node.supervisor.apply(_also(node, shell("true", name="b.0.1", workload="b")))
-        last = await node.until_state(State.FAILED, "b.0.1")
-        assert "SWL-506" in last.reason
+        await node.run(filler)
+        await node.until_said("full")
+        once = shell("echo ran", name="b.0.1", workload="b", restart=RestartPolicy.NEVER)
+        await node.supervisor.apply(_also(node, once))
+        await node.until(lambda: "SWL-506" in _reason(node, "b.0.1"), "nobody was told why it waits")
+        last = node.seen("b.0.1")
+        assert last is not None
+        assert last.state is State.PREPARING
         assert "SWARM_MAX_STORAGE_GB" in last.reason
+        assert "SWL-506" in (node.supervisor.trouble() or ""), "the node does not say that it is full"
+        await node.supervisor.apply(_also(node, msgspec.structs.replace(filler, stop=True)))
+        await node.until_state(State.STOPPED)
+        await node.until_state(State.SUCCEEDED, "b.0.1")
+        assert node.supervisor.trouble() is None
 
     play(tmp_path, act, limits=Limits(storage_gb=0.002))
+
+
+def _reason(node: WorkloadNode, name: str) -> str:
+    seen = node.seen(name)
+    return seen.reason if seen is not None else ""
+
+
+@pytest.mark.parametrize("end", ["exit 0", "exit 1"])
+def test_the_private_files_of_what_ended_are_removed(tmp_path: Path, end: str) -> None:
+    async def act(node: WorkloadNode) -> None:
+        await node.run(shell(f"echo x > file; {end}"))
+        await node.until_state(State.SUCCEEDED if end == "exit 0" else State.FAILED)
+        await node.until(lambda: not (node.data / "work" / "w.0.1").exists(), "its files are left")
+
+    play(tmp_path, act)
 
 
 def _also(node: WorkloadNode, *more: Assignment) -> Any:

@@ -275,12 +275,16 @@ def test_over_the_limit_fails_and_over_the_sum_waits_for_room(tmp_path: Path) ->
         await scene.until_state(State.FAILED, "big.0.1")
         assert "SWL-506" in scene.reason("big.0.1")
         await scene.until_state(State.RUNNING, "a.0.1")
-        await scene.until_state(State.RUNNING, "c.0.1")
         await scene.until_state(State.ASSIGNED, "b.0.1")
         assert "112 of 512 MB free" in scene.reason("b.0.1")
-        assert scene.processes.runs["c.0.1"].job.bounds.memory_mb == 512
+        await scene.until_state(State.ASSIGNED, "c.0.1")
+        assert "for want of --memory" in scene.reason("c.0.1")
         scene.processes.runs["a.0.1"].end(0)
         await scene.until_state(State.RUNNING, "b.0.1")
+        await scene.until_state(State.ASSIGNED, "c.0.1")
+        scene.processes.runs["b.0.1"].end(0)
+        await scene.until_state(State.RUNNING, "c.0.1")
+        assert scene.processes.runs["c.0.1"].job.bounds.memory_mb == 512
 
     play(tmp_path, act, Limits(memory_mb=512))
 
