@@ -1,5 +1,5 @@
 //! The mesh beside foca 1.0 (SWIM) in the same simulated network, and what a packet costs: `cargo bench -p
-//! swarmlet-core --bench mesh`. `SWARMLET_BENCH=storm,events,pauses,crash,idle,cost,memory` chooses; sizes are arguments.
+//! swarmlet-core --bench mesh`. `SWARMLET_BENCH=memory,storm,events,pauses,crash,idle,cost` chooses; sizes are arguments.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,6 +8,7 @@
     reason = "a benchmark that fails says so by panicking"
 )]
 
+mod codec;
 mod cost;
 mod peer;
 
@@ -132,33 +133,47 @@ fn worst(
     (most, all.iter().filter_map(|run| run.1).max(), missed)
 }
 
-/// Alarms about members that were there all the time, while others pause.
+/// Alarms while the upper half of 60 pauses: about the lower half they are false; about somebody who paused they tell
+/// the truth while it lasts.
 fn pauses(first: u64) {
-    println!("\nalarms while members 30 to 59 of 60 pause for 0.5 to 8.5 s, 4 at a time, 200 s");
-    let (mut mine, mut theirs) = ([0; 2], [0; 2]);
-    for seed in first..first + 5 {
-        let mut sim = ours(seed, 60, net());
-        let mut peer = FocaSim::acquainted(seed, 60, net());
-        for round in 0..40 {
-            for _ in 0..4 {
-                let node = 30 + sim.random.below(30) as usize;
-                let long = SECOND / 2 + sim.random.below(8 * SECOND);
-                sim.pause(node, sim.now + long);
-                peer.pause(node, peer.now + long);
+    println!("\nalarms while members 30 to 59 of 60 pause, 200 s, 5 runs: about who never paused, about who did");
+    for (least, most, at_once, loss) in [
+        (500 * MS, 8500 * MS, 4, 10),
+        (5 * SECOND, 30 * SECOND, 8, 10),
+        (500 * MS, 8500 * MS, 4, 100),
+        (5 * SECOND, 30 * SECOND, 8, 100),
+    ] {
+        let (mut mine, mut theirs) = ([0; 2], [0; 2]);
+        for seed in first..first + 5 {
+            let lossy = || Net { loss, ..net() };
+            let mut sim = ours(seed, 60, lossy());
+            let mut peer = FocaSim::acquainted(seed, 60, lossy());
+            for round in 0..40 {
+                for _ in 0..at_once {
+                    let node = 30 + sim.random.below(30) as usize;
+                    let long = least + sim.random.below(most - least);
+                    sim.pause(node, sim.now + long);
+                    peer.pause(node, peer.now + long);
+                }
+                sim.run((20 + round * 5) * SECOND);
+                peer.run((20 + round * 5) * SECOND);
             }
-            sim.run((20 + round * 5) * SECOND);
-            peer.run((20 + round * 5) * SECOND);
+            let down = sim.told.iter().filter(|told| told.what == "unreachable");
+            down.for_each(|told| mine[usize::from(told.about >= 30)] += 1);
+            let down = peer.down.iter();
+            down.for_each(|about| theirs[usize::from(*about >= 30)] += 1);
         }
-        let down = sim.told.iter().filter(|told| told.what == "unreachable");
-        down.for_each(|told| mine[usize::from(told.about >= 30)] += 1);
-        peer.down
-            .iter()
-            .for_each(|about| theirs[usize::from(*about >= 30)] += 1);
+        println!(
+            "  {at_once} more every 5 s, each for {} to {}, loss {} %: swarmlet {} and {}; foca {} and {}",
+            seconds(Some(least)),
+            seconds(Some(most)),
+            loss / 10,
+            mine[0],
+            mine[1],
+            theirs[0],
+            theirs[1]
+        );
     }
-    println!(
-        "  5 runs: swarmlet {} false, {} about who paused; foca {} false, {} about who paused",
-        mine[0], mine[1], theirs[0], theirs[1]
-    );
 }
 
 /// Time until a crash is known to all.
@@ -223,7 +238,7 @@ fn main() {
     let chosen = std::env::var("SWARMLET_BENCH");
     let chosen = chosen
         .as_deref()
-        .unwrap_or("storm,events,pauses,crash,idle,cost,memory");
+        .unwrap_or("memory,storm,events,pauses,crash,idle,cost");
     let sizes: Vec<usize> = std::env::args()
         .filter_map(|text| text.parse().ok())
         .collect();

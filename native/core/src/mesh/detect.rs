@@ -50,16 +50,16 @@ pub(super) struct Relay {
 }
 
 impl Timers {
-    pub fn first(config: &Config, rng: &mut Rng) -> Self {
+    pub fn first(now: Now, config: &Config, rng: &mut Rng) -> Self {
         // Nodes that were started together do not all probe at the same moment.
         let interval = u64::from(config.probe_interval_ms) * MS;
         Self {
-            probe: rng.below(interval as usize) as u64,
+            probe: now.mono_us + rng.below(interval as usize) as u64,
             gossip: u64::MAX,
             pause: 0,
-            reconnect: u64::from(config.reconnect_ms) * MS,
+            reconnect: now.mono_us + u64::from(config.reconnect_ms) * MS,
             join: u64::MAX,
-            sync: u64::from(config.sync_max_ms) * MS,
+            sync: now.mono_us + u64::from(config.sync_max_ms) * MS,
             refute: u64::MAX,
         }
     }

@@ -113,22 +113,29 @@ impl Membership {
         if me.meta.len() > MAX_META {
             return Err("meta");
         }
-        let mut rng = Rng::new(seed);
-        let mut table = Table::new(rng.next());
+        let mut made = Self::empty(config, Rng::new(seed), now);
         let mut myself = Member::new(credential, me.addr);
         myself.state = State::Alive;
         myself.since = now.mono_us;
-        table.insert(myself);
-        let capacity = config.max_members as usize + 256;
-        let mut made = Self {
-            news: Queue::new(capacity),
+        made.table.insert(myself);
+        made.advance(now);
+        let told = (me.addr, me.flags, me.meta);
+        made.publish(now.cluster_ms, me.boot, false, told, world);
+        Ok(made)
+    }
+
+    /// Makes one that knows nobody, not even itself.
+    fn empty(config: Config, mut rng: Rng, now: Now) -> Self {
+        Self {
+            table: Table::new(rng.next()),
+            news: Queue::new(config.max_members as usize + 256),
             events: Queue::new(256),
             log: Log::default(),
             health: Health::default(),
             clock: Clock::default(),
             at: Moment::default(),
             started: now.mono_us,
-            timers: Timers::first(&config, &mut rng),
+            timers: Timers::first(now, &config, &mut rng),
             probe: None,
             relays: Vec::with_capacity(super::detect::MAX_RELAYS),
             deadlines: super::suspect::Deadlines::default(),
@@ -140,18 +147,8 @@ impl Membership {
             expelled: false,
             out: Payload::default(),
             config,
-            table,
             rng,
-        };
-        made.advance(now);
-        made.publish(
-            now.cluster_ms,
-            me.boot,
-            false,
-            (me.addr, me.flags, me.meta),
-            world,
-        );
-        Ok(made)
+        }
     }
 
     /// Takes the messages of one packet from `from`. Returns when [`Membership::tick`] is due, in boot-clock time.

@@ -221,20 +221,11 @@ impl Packets {
         let tagless = rest.len() - TAG;
         let (sealed, tag) = rest.split_at_mut(tagless);
         let tag: &[u8; TAG] = (&*tag).try_into().map_err(|_| Dropped::Length)?;
-        let known = session
-            .receive
-            .iter()
-            .flatten()
-            .find(|key| key.scope == scope);
-        if let Some(key) = known {
-            if !key.open(header.sequence, head, sealed, tag) {
-                return Err(Dropped::Forged);
-            }
-        } else {
-            let key = ScopedKey::derive(&session.pair, epoch_key, &self.cluster, scope)
-                .filter(|key| key.open(header.sequence, head, sealed, tag))
-                .ok_or(Dropped::Forged)?;
-            session.keep(key);
+        let opened = session.open(scope, header.sequence, head, sealed, tag, |pair| {
+            ScopedKey::derive(pair, epoch_key, &self.cluster, scope)
+        });
+        if !opened {
+            return Err(Dropped::Forged);
         }
         let (time, messages) = sealed.split_first_chunk::<TIME>().ok_or(Dropped::Length)?;
         let time_ms = u64::from_be_bytes(*time);

@@ -164,10 +164,27 @@ impl Session {
         true
     }
 
-    /// Keeps a key that opened a packet, in the place of the older of two.
-    pub fn keep(&mut self, key: ScopedKey) {
-        let [first, second] = &mut self.receive;
-        *second = first.take();
-        *first = Some(key);
+    /// Decrypts with the key of this scope, which is kept when it is new and opened something.
+    pub fn open(
+        &mut self,
+        scope: Scope,
+        sequence: u64,
+        header: &[u8],
+        bytes: &mut [u8],
+        tag: &[u8; TAG],
+        derive: impl FnOnce(&Secret) -> Option<ScopedKey>,
+    ) -> bool {
+        let mut kept = self.receive.iter().flatten();
+        if let Some(key) = kept.find(|key| key.scope == scope) {
+            return key.open(sequence, header, bytes, tag);
+        }
+        let key = derive(&self.pair).filter(|key| key.open(sequence, header, bytes, tag));
+        let opened = key.is_some();
+        if let Some(key) = key {
+            let [first, second] = &mut self.receive;
+            *second = first.take();
+            *first = Some(key);
+        }
+        opened
     }
 }

@@ -1,24 +1,26 @@
 //! A seeded discrete-event network of memberships: virtual time, loss, duplication, reordering, partitions, pauses.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+mod acts;
 pub mod keys;
+mod look;
 pub mod net;
 pub mod real;
+pub mod said;
 
 use std::collections::{BTreeMap, BinaryHeap};
 
 use keys::{uid_of, Signatures};
 use net::Net;
-use swarmlet_core::mesh::{
-    kind, Accusation, Config, Event, Me, Membership, Now, Peer, State, Verdict, Why, Word, World,
-    SIGNATURE,
-};
-use swarmlet_core::Uid;
+use swarmlet_core::mesh::packet::OVERHEAD;
+use swarmlet_core::mesh::{Config, Event, Me, Membership, Now, Peer, World, SIGNATURE};
 
 pub const MS: u64 = 1000;
 pub const SECOND: u64 = 1_000_000;
 /// Cluster time when virtual time is 0.
 pub const EPOCH_MS: u64 = 1_800_000_000_000;
+/// Bytes of the headers below a packet.
+const IPV4_UDP: usize = 28;
 /// The coordinator's node.
 pub const HUB: usize = 0;
 
@@ -314,7 +316,7 @@ impl Sim {
     }
 
     fn transmit(&mut self, from: usize, to: Peer, payload: Box<[u8]>) {
-        let bytes = payload.len() as u64 + 58;
+        let bytes = (payload.len() + OVERHEAD + IPV4_UDP) as u64;
         self.nodes[from].sent.0 += bytes;
         self.nodes[from].sent.1 += 1;
         let target = net::node_of(&to.addr);
@@ -400,73 +402,6 @@ impl Sim {
         self.nodes[node].paused_until = until;
     }
 
-    /// The coordinator says of everybody whose lease lapsed that it is down.
-    pub fn lapse_leases(&mut self) {
-        for node in 1..self.nodes.len() {
-            let lapsed = self.now >= self.nodes[node].crashed_at + 15 * SECOND;
-            let hub = self.nodes[HUB].membership.as_ref().unwrap();
-            let state = hub
-                .member(&uid_of(node))
-                .map(|member| (member.state, member.why));
-            let open = matches!(state, Some((State::Alive | State::Suspect, _)))
-                || matches!(state, Some((State::Unreachable, Why::Members)));
-            if self.nodes[node].membership.is_none() && lapsed && open {
-                self.condemn(node, false);
-            }
-        }
-    }
-
-    /// The coordinator says that a node is down, or revokes it.
-    pub fn condemn(&mut self, node: usize, revoked: bool) {
-        let uid = uid_of(node);
-        let incarnation = self.nodes[HUB].membership.as_ref().unwrap().member(&uid);
-        let verdict = Verdict {
-            word: if revoked { Word::Revoked } else { Word::Down },
-            subject: uid,
-            bound: match revoked {
-                true => EPOCH_MS,
-                false => incarnation.unwrap().incarnation,
-            },
-            until_ms: EPOCH_MS + 86_400_000,
-        };
-        let body = verdict.body();
-        let signature = self.signatures.coordinator_signs(kind::VERDICT, &body);
-        let message = message(kind::VERDICT, &[&body, &signature]);
-        self.call(HUB, |membership, now, world| {
-            assert!(membership.announce(&message, now, world));
-            membership.tick(now, world)
-        });
-    }
-
-    /// A member signs that another one does not answer, and tells everybody.
-    pub fn slander(&mut self, evil: usize, victim: usize) {
-        let Some(view) = self.nodes[evil]
-            .membership
-            .as_ref()
-            .unwrap()
-            .member(&uid_of(victim))
-        else {
-            return;
-        };
-        let body = Accusation {
-            accuser: uid_of(evil),
-            subject: uid_of(victim),
-            incarnation: view.incarnation,
-            at_ms: self.times().cluster_ms,
-        }
-        .body();
-        let signature = self.signatures.sign(evil, kind::ACCUSATION, &body);
-        let mut packet = message(kind::ACCUSATION, &[&body, &signature]);
-        packet.extend(message(kind::DOUBT, &[&view.incarnation.to_be_bytes()]));
-        for node in 0..self.nodes.len() {
-            let to = Peer {
-                uid: uid_of(node),
-                addr: net::addr_of(node),
-            };
-            self.transmit(evil, to, packet.clone().into());
-        }
-    }
-
     pub fn broadcast(&mut self, node: usize, payload: &[u8]) {
         let now = self.times();
         self.with(node, |membership, world| {
@@ -478,40 +413,6 @@ impl Sim {
     pub fn live(&self) -> impl Iterator<Item = (usize, &Membership)> {
         let all = self.nodes.iter().enumerate();
         all.filter_map(|(at, node)| Some((at, node.membership.as_ref()?)))
-    }
-
-    /// Counts pairs of live nodes of which the first does not see the second alive. A suspicion is none yet.
-    pub fn unseen(&self) -> usize {
-        let uids: Vec<Uid> = self.live().map(|(at, _)| uid_of(at)).collect();
-        let sees = |membership: &Membership, uid: &Uid| {
-            matches!(membership.state_of(uid), State::Alive | State::Suspect)
-        };
-        self.live()
-            .map(|(_, m)| uids.iter().filter(|uid| !sees(m, uid)).count())
-            .sum()
-    }
-
-    /// Counts live nodes that do not hold `about` for unreachable.
-    pub fn unaware(&self, about: usize) -> usize {
-        let uid = uid_of(about);
-        let unaware = self
-            .live()
-            .filter(|(_, m)| m.state_of(&uid) != State::Unreachable);
-        unaware.count()
-    }
-
-    /// Counts different views among the live nodes.
-    pub fn views(&self) -> usize {
-        let hashes: std::collections::BTreeSet<u64> =
-            self.live().map(|(_, m)| m.view_hash()).collect();
-        hashes.len()
-    }
-
-    /// Counts live nodes that did not hear an event.
-    pub fn deaf(&self, payload: &[u8], origin: usize) -> usize {
-        let all = self.live().filter(|(at, _)| *at != origin);
-        all.filter(|(at, _)| !self.nodes[*at].heard.contains_key(payload))
-            .count()
     }
 
     /// Runs in steps until a condition holds; the time that took, or `None` after `limit`.
