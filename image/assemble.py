@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from modules import Source, reachable, sources, without
+from modules import Source, reachable, sources, unknown, without
 from pack import LOADER, pack
 
 HERE = Path(__file__).parent
@@ -71,6 +71,16 @@ def member(name: str, source: Source) -> str:
 def members(names: Iterable[str], known: Mapping[str, Source]) -> dict[str, bytes]:
     """Return the sources of ``names`` by their paths inside a zip."""
     return {member(name, known[name]): known[name].path.read_bytes() for name in names}
+
+
+def nothing_lacks(lacking: Mapping[str, str]) -> None:
+    """End the build when Swarmlet imports a package that no lock file brings."""
+    if lacking:
+        sys.exit(
+            "image: packages are imported that the image would not have:\n  "
+            + "\n  ".join(f"{package}, by {module}" for package, module in lacking.items())
+            + "\n  next: add them to image/packages.lock, or say in image/manifest.toml why they stay out"
+        )
 
 
 class Layer:
@@ -155,7 +165,7 @@ def roots(
 ) -> list[str]:
     """Return what the walk begins with: the programs, the interpreter, the users, and whole packages."""
     whole = [name for name in known if name.split(".")[0] in target.get("whole", ())]
-    wanted = [*target["roots"], *library["interpreter"], *library["users"]]
+    wanted = [*target["roots"], *target.get("hidden", ()), *library["interpreter"], *library["users"]]
     return [name for name in wanted if name not in built_in] + whole
 
 
@@ -172,6 +182,9 @@ def main(target: str, given: Path, out: Path) -> None:
     def of(*folders: Path) -> set[str]:
         return {name for name in found if any(known[name].path.is_relative_to(folder) for folder in folders)}
 
+    compiled = extensions(folders)
+    whole_left_out = [name for name in left_out if "." not in name]
+    nothing_lacks(unknown(of(given / "app"), known, [*built_in, *compiled, *whole_left_out]))
     library, standins = of(given / "python/library"), of(HERE / "standins")
     if target == "agent":
         agreed(library, listed((HERE / "stdlib.txt").read_text(encoding="ascii")))
@@ -181,7 +194,7 @@ def main(target: str, given: Path, out: Path) -> None:
     base(first, given, members((library - inside) | codec, known), image["program"])
 
     second, content = Layer(out / "packages"), members(of(*folders) | (standins - codec), known)
-    for name, path in extensions(folders).items():
+    for name, path in compiled.items():
         if name.rpartition(".")[0] in {"", *found} and not without(name, left_out):
             second.extension(content, name, path)
     for path in sorted((given / "coordinator/lib").glob("*")):

@@ -6,9 +6,8 @@ here=$(dirname "$(readlink -f "$0")")
 packages=$(readlink -f "$1") python=$(readlink -f "$2") out=$(mkdir -p "$3" && readlink -f "$3") work=$(mktemp -d)
 
 for wheel in "$packages"/*.whl; do python3 -m zipfile -e "$wheel" "$out"; done
-for name in msgspec psutil; do mkdir "$work/$name" && tar -C "$work/$name" --strip-components=1 -xf "$packages/$name"-*.tar.gz; done
-cp -r "$work/msgspec/src/msgspec" "$work/psutil/psutil" "$out/"
-# The version is made at build time from the source's own metadata where the package does not carry it.
+for name in msgspec psutil zeroconf; do mkdir "$work/$name" && tar -C "$work/$name" --strip-components=1 -xf "$packages/$name"-*.tar.gz; done
+cp -r "$work/msgspec/src/msgspec" "$work/psutil/psutil" "$work/zeroconf/src/zeroconf" "$out/"
 extension() { # NAME FLAGS... : links one extension module; what it needs of Python it finds in the interpreter.
   local to=$1; shift
   "$CC" -shared $small -I"$python/include" -I"$python/include/internal" "$@" -Wl,--gc-sections -s -o "$out/$to"
@@ -21,6 +20,7 @@ digits=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$work/psutil/psutil/__init__.p
 
 mkdir -p "$out/licenses"
 for name in msgspec psutil; do cp "$work/$name/LICENSE" "$out/licenses/$name"; done
+cp "$work/zeroconf/COPYING" "$out/licenses/zeroconf"
 for file in "$out"/*.dist-info/licenses/LICENSE*; do
   name=$(basename "${file%%.dist-info/*}"); cp "$file" "$out/licenses/${name%%-*}"
 done

@@ -98,3 +98,22 @@ def reachable(roots: Sequence[str], known: Mapping[str, Source], left_out: Seque
             tree = ast.parse(source.path.read_bytes(), filename=str(source.path))
             waiting.extend(imported(tree, name, source.package))
     return found
+
+
+def unknown(names: Iterable[str], known: Mapping[str, Source], elsewhere: Iterable[str]) -> dict[str, str]:
+    """Return what ``names`` import that is nowhere, each with a module that does: it would fail there.
+
+    Args:
+        names: Modules of ``known``.
+        known: What there is, as :func:`sources` says.
+        elsewhere: Names that are there without a source, or are left out on purpose.
+    """
+    there = {name.split(".")[0] for name in known} | {name.split(".")[0] for name in elsewhere}
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        source = known[name]
+        tree = ast.parse(source.path.read_bytes(), filename=str(source.path))
+        for wanted in imported(tree, name, source.package):
+            if wanted and wanted.split(".")[0] not in there:
+                found.setdefault(wanted.split(".")[0], name)
+    return found

@@ -17,6 +17,8 @@ esac
 # One zig for everything: the C compiler, linker and archiver, with musl's headers, for every target.
 zig=$(/opt/tools/bin/python -c 'import pathlib, ziglang; print(pathlib.Path(ziglang.__file__).parent / "zig")')
 bin=$(mktemp -d)
+# In memory, as the build's other leftovers (see Dockerfile.multiarch): none of it is for the next step.
+export ZIG_GLOBAL_CACHE_DIR=/tmp/zig ZIG_LOCAL_CACHE_DIR=/tmp/zig
 wrapper() { printf '#!/bin/sh\nexec %s "$@"\n' "$2" >"$bin/$1"; chmod +x "$bin/$1"; }
 wrapper cc "$zig cc -target $zig_target -mcpu=$cpu -fno-sanitize=undefined -w"
 wrapper ar "$zig ar"

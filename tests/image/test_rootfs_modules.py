@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -165,3 +166,16 @@ def test_every_pin_is_a_hash_of_a_file_in_the_pool(name: str) -> None:
     lock = fetch.parse((IMAGE / name).read_text(encoding="ascii"))
     assert lock.files
     assert all(len(digest) == 64 and path.startswith("pool/main/") for digest, path in lock.files)
+
+
+def test_a_package_that_nothing_brings_is_named_with_who_imports_it(tmp_path: Path) -> None:
+    tree(tmp_path, a="import b, math\ndef f():\n    from absent.part import x\n", b="import c", c="")
+    known = modules.sources([tmp_path])
+    assert modules.unknown(known, known, ["math"]) == {"absent": "a"}
+    assert modules.unknown(known, known, ["math", "absent"]) == {}
+
+
+def test_every_package_the_agent_depends_on_is_brought() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {re.split(r"[<>=!~ ]", name)[0].lower().replace("-", "_") for name in project["dependencies"]}
+    assert needed <= {name.lower().replace("-", "_") for name in MANIFEST["agent"]["packages"]}
