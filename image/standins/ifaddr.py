@@ -1,4 +1,4 @@
-"""Stands where ifaddr would be, which asks libc through ctypes: here psutil is asked, which is there anyway."""
+"""Stands where ifaddr would be, which asks libc through ctypes; here psutil is asked, there anyway."""
 
 import ipaddress
 import socket
