@@ -31,11 +31,17 @@ pub fn become_user(
     if uid == 0 || uid == SAME || gid == SAME {
         return Err(refused("this is no user to become"));
     }
-    // Unknown where /proc is not mounted; then the caller's word counts.
-    if fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
+    let emulated = is_emulated();
+    // Unknown where /proc is not mounted; then the caller's word counts. An emulator has a thread of its own from
+    // the first moment, which runs no code of ours.
+    let expected = if emulated { 2 } else { 1 };
+    if fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > expected) {
         return Err(refused("other threads run already"));
     }
     let mut unfinished = Vec::new();
+    if emulated {
+        unfinished.push("the emulator's own thread keeps its user".to_owned());
+    }
     // While it is still allowed: without CAP_SETPCAP no exec can give more than the set holds, which is no more
     // than this process was started with.
     if let Err(cause) = empty_bounding_set() {
@@ -51,6 +57,14 @@ pub fn become_user(
     sys::set_undumpable().map_err(|cause| failed("making the process undumpable", &cause))?;
     verify(uid, gid, groups)?;
     Ok(unfinished)
+}
+
+/// Says whether a user-mode emulator (qemu) runs this program: it shows the program itself as what is executed, and
+/// leaves alone what the kernel says of a thread.
+fn is_emulated() -> bool {
+    let shown = fs::read_link("/proc/self/exe");
+    let real = fs::read_link("/proc/thread-self/exe");
+    matches!((shown, real), (Ok(shown), Ok(real)) if shown != real)
 }
 
 fn refused(detail: &str) -> HostError {
