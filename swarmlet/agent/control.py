@@ -30,6 +30,9 @@ MOST_REQUEST = 4_096
 MOST_CALLERS = 4
 #: Seconds a caller may take to say what it wants.
 REQUEST_S = 5.0
+#: Seconds a caller may stay after its answer: who told this agent to leave, in its container, would be killed
+#: with it before it could say so.
+GONE_S = 0.5
 
 #: Carries a command out and returns what to answer. A :class:`SwarmletError` is answered as such.
 Handler = Callable[[Command], Awaitable[object]]
@@ -98,6 +101,9 @@ class ControlServer:
                 async with asyncio.timeout(REQUEST_S):
                     line = msgspec.json.encode(answer) + b"\n"
                     await asyncio.get_running_loop().sock_sendall(caller, line)
+                caller.shutdown(socket.SHUT_WR)
+                async with asyncio.timeout(GONE_S):
+                    await _read_line(caller, MOST_REQUEST)
         finally:
             self._free.release()
 
@@ -135,13 +141,14 @@ async def _read_line(one: socket.socket, most: int) -> bytes:
     raise OSError("the line is too long")
 
 
-async def ask(data_dir: str, command: Command, timeout_s: float) -> object:
+async def ask(data_dir: str, command: Command, timeout_s: float, *, stay: bool = False) -> object:
     """Send a command to the agent of ``data_dir`` and return its answer.
 
     Args:
         data_dir: Where the agent runs.
         command: What to do.
         timeout_s: Patience with the answer.
+        stay: Let the agent know by the open connection that this process is not done yet.
 
     Raises:
         SwarmletError: The agent's own refusal; ``SWL-308`` when none runs there, ``SWL-205`` when it does not
@@ -156,6 +163,8 @@ async def ask(data_dir: str, command: Command, timeout_s: float) -> object:
                     await loop.sock_connect(one, name)
                 await loop.sock_sendall(one, msgspec.json.encode(command) + b"\n")
                 line = await _read_line(one, MOST_ANSWER)
+            if stay:
+                one.detach()  # the kernel closes it with this process
         except PermissionError:
             raise error("SWL-701", user=str(os.geteuid()), role="owner of the agent") from None
         except TimeoutError:

@@ -54,7 +54,7 @@ async def leave(config: Config, *, force: bool = False) -> LeaveView:
             device is no member; ``SWL-300`` the identity is damaged; ``SWL-310`` the disk does not let it go.
     """
     try:
-        answer = await control.ask(config.data_dir, Command("leave", force=force), AGENT_S)
+        answer = await control.ask(config.data_dir, Command("leave", force=force), AGENT_S, stay=True)
     except SwarmletError as failure:
         if failure.code != "SWL-308":
             raise

@@ -91,6 +91,29 @@ def test_patience_ends(tmp_path):
         run(tmp_path, lambda: ask(str(tmp_path), Command("slow"), 0.1))
 
 
+def test_a_caller_that_is_not_done_yet_is_waited_for_with_patience(tmp_path, monkeypatch):
+    """As ``docker exec NAME /swarmlet leave``, which is killed where the agent ends before it."""
+    monkeypatch.setattr(control, "GONE_S", 60.0)
+    server = ControlServer(bind(str(tmp_path)), handler)
+
+    async def scenario():
+        serving = asyncio.create_task(server.serve())
+        await asyncio.sleep(0)
+        reader, writer = await asyncio.open_unix_connection(f"{tmp_path}/agent.sock")
+        writer.write(b'{"do":"status"}\n')
+        assert b"joined" in await asyncio.wait_for(reader.read(), 10), "all of the answer is there already"
+        await server.settle(0.05)
+        waited_for = len(server._calls)
+        writer.close()
+        await server.settle(10)
+        left = len(server._calls)
+        serving.cancel()
+        await asyncio.wait({serving})
+        return waited_for, left
+
+    assert asyncio.run(scenario()) == (1, 0)
+
+
 def test_the_socket_is_for_its_owner(tmp_path):
     async def mode():
         return (tmp_path / "agent.sock").stat().st_mode
