@@ -17,7 +17,19 @@ from tests.bench import machine, processes, report
 from tests.bench.measure import Figure, Plan
 
 #: In the order they run: what needs a quiet machine most comes first.
-NAMES = ("frames", "crypto", "oracle", "cold", "warm", "submit", "rush", "heartbeats", "nodes", "idle")
+NAMES = (
+    "frames",
+    "crypto",
+    "oracle",
+    "cold",
+    "warm",
+    "submit",
+    "rush",
+    "heartbeats",
+    "nodes",
+    "idle",
+    "image",
+)
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
