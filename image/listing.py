@@ -37,7 +37,7 @@ def lines(archive: Path) -> dict[str, str]:
                     kind = "file" if entry.isfile() else "folder" if entry.isdir() else "link"
                     owner = f"{entry.uid}:{entry.gid}"
                     found[entry.name] = (
-                        f"{kind} {entry.mode:04o} {owner} {entry.size} {digest} {int(entry.mtime)}"
+                        f"{kind} {entry.mode & 0o7777:04o} {owner} {entry.size} {digest} {int(entry.mtime)}"
                     )
     return found
 
