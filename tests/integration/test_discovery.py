@@ -328,7 +328,9 @@ def test_silence_is_said_by_each_way(lan: Lan) -> None:
     assert (code, view["found"]) == (5, [])
     assert way(view, "mdns")["state"] == "silent"
     assert way(view, "broadcast")["state"] == "silent"
-    done = lan.run(lan.one, "discover-and-join", "--token-file", str(lan.token_file()), "--timeout", "1.5")
+    # A token names where its cluster is; one that knows no way there leaves nothing to be found.
+    lost = lan.token_file("--endpoint", "127.0.0.1:9")
+    done = lan.run(lan.one, "discover-and-join", "--token-file", str(lost), "--timeout", "1.5")
     assert "SWL-212" in refused(done, "SWL-212", 5)
     # A device without a network.
     subprocess.run(["ip", "-n", lan.two.namespace, "link", "set", "eth0", "down"], check=True)
