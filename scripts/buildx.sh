@@ -21,6 +21,6 @@ trap 'rm -rf "$work"' EXIT
 "${PYTHON:-python3}" image/fetch.py image/buildx.lock "$work" "_$arch.deb"
 dpkg-deb -x "$work"/*.deb "$work/root"
 plugins=${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins
-install -D -m 755 "$(find "$work/root" -name docker-buildx -type f)" "$plugins/docker-buildx"
+install -D -m 755 "$(find "$work/root" -path '*/cli-plugins/docker-buildx')" "$plugins/docker-buildx"
 docker buildx version >/dev/null 2>&1 || fail "the plugin in $plugins does not start" 'docker buildx version'
 printf 'buildx: installed into %s\n' "$plugins" >&2
