@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.image import rootfs, tiny
-from tests.image.boxes import METRICS, NATIVE, Fleet, absent, fleet
+from tests.image.boxes import METRICS, Fleet, absent, fleet
 
 pytestmark = [pytest.mark.docker, pytest.mark.image, pytest.mark.timeout(rootfs.PATIENCE_S)]
 
 ARCHITECTURE = {"linux/amd64": "x86_64", "linux/arm64": "arm64", "linux/arm/v7": "armv7"}
 BITS = {"linux/amd64": "64", "linux/arm64": "64", "linux/arm/v7": "32"}
+DMI = Path("/sys/class/dmi/id")
 PROGRAM = """
 import asyncio, hashlib, json, struct, sys
 async def add(): return sum(range(10))
@@ -68,4 +69,31 @@ def test_a_device_joins_works_measures_comes_back_and_leaves(
     assert box.ends() == 0
     assert (cluster.node(name) or {"state": "left"})["state"] in {"left", "revoked"}
     assert not (data / "identity" / "a").exists()
-    print(f"{platform}: {'native' if platform == NATIVE else 'emulated'}")
+
+
+@pytest.mark.parametrize("platform", ["linux/arm64", "linux/arm/v7"])
+def test_a_board_whose_device_tree_docker_masks_is_told_and_what_is_said_to_mend_it_does(
+    tmp_path: Path, platform: str
+) -> None:
+    reason = absent(platform)
+    if reason:
+        pytest.skip(reason)
+    base = tmp_path / "firmware" / "devicetree" / "base"
+    base.mkdir(parents=True)
+    (base / "model").write_bytes(b"Raspberry Pi 4 Model B Rev 1.4\0")
+    mounts = ["--volume", f"{tmp_path / 'firmware'}:/sys/firmware:ro"]
+    if DMI.is_dir():  # no board has one: a PC's must not be seen
+        (tmp_path / "empty").mkdir()
+        mounts += ["--volume", f"{tmp_path / 'empty'}:{DMI}:ro"]
+
+    masked = doctor(platform, *mounts)["device tree"]
+    assert masked["state"] == "warning"
+    assert "--security-opt systempaths=unconfined" in masked["fix"]
+    assert "device tree" not in doctor(platform, *mounts, "--security-opt", "systempaths=unconfined")
+
+
+def doctor(platform: str, *options: str) -> dict[str, dict[str, str]]:
+    """Return what the doctor finds in a new container, by check."""
+    tag = rootfs.tag_of(platform) or ""
+    told = rootfs.docker("run", "--rm", "--platform", platform, *options, tag, "doctor", "-o", "json")
+    return {one["check"]: one for one in json.loads(told.stdout)["findings"]}
