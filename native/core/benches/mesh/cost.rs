@@ -271,6 +271,10 @@ pub fn run() {
             sealed(members),
         );
     }
+    for length in [20, 400, 1142] {
+        let (seal, open) = encryption(length);
+        println!("  {length} bytes of messages: sealed in {seal:.2} us, opened in {open:.2} us");
+    }
     let mut keyring = Keyring::new(&[7; 32], [8; 32], [9; 16]);
     let key = keyring.public();
     let bodies: Vec<_> = (0..500u32).map(|number| number.to_be_bytes()).collect();
@@ -289,6 +293,36 @@ pub fn run() {
         "  a signature: made in {:.1} us, checked in {first:.1} us, known from before in {again:.2} us",
         signing as f64 / 5e5
     );
+}
+
+/// Microseconds to seal and to open one packet of so many bytes of messages.
+fn encryption(length: usize) -> (f64, f64) {
+    let keys = |secret| PeerKeys {
+        exchange: MeshSecret::new(secret).public(),
+        boot: [1; 8],
+    };
+    let new = |node, secret| {
+        let secret = MeshSecret::new(secret);
+        let mut made = Packets::new(uid_of(node), [1; 8], [3; 16], secret, 10);
+        made.set_epoch(1, MeshSecret::new([1; 32]), 1);
+        made
+    };
+    let (mut sender, mut receiver) = (new(1, [8; 32]), new(2, [9; 32]));
+    let (to, from, payload) = (keys([9; 32]), keys([8; 32]), vec![7; length]);
+    let mut packets = vec![[0; MAX_PACKET]; PACKETS];
+    let start = cpu_ns();
+    let mut size = 0;
+    for out in &mut packets {
+        let sealed = sender.seal(&uid_of(2), &to, EPOCH_MS, &payload, out);
+        size = sealed.unwrap();
+    }
+    let middle = cpu_ns();
+    for packet in &mut packets {
+        let opened = receiver.open(&mut packet[..size], EPOCH_MS, |_| Some(from));
+        opened.unwrap();
+    }
+    let each = |ns: u64| ns as f64 / PACKETS as f64 / 1e3;
+    (each(middle - start), each(cpu_ns() - middle))
 }
 
 pub fn memory() {

@@ -66,7 +66,7 @@ pub struct Config {
     pub event_ttl_ms: u32,
     /// Milliseconds by which a timer may be late before this node assumes that it was paused; 10 to 10,000.
     pub stall_ms: u32,
-    /// The most members, itself included; 2 to 100,000. About 700 bytes each.
+    /// The most members, itself included; 2 to 100,000. About 600 bytes each.
     pub max_members: u32,
     /// Whether this is the coordinator, which passes on what it learns by anti-entropy.
     pub hub: bool,

@@ -8,9 +8,10 @@ use std::collections::HashMap;
 
 use super::draw::Seeded;
 use super::health::MS;
+use super::member::Member;
 use super::membership::Membership;
 use super::statement::{kind, SignedCredential, Verdict, VERDICT};
-use super::table::BUCKETS;
+use super::table::{Slot, BUCKETS};
 use super::wire::{append, Message};
 use super::{Event, Now, State, World};
 use crate::bytes::Reader;
@@ -214,6 +215,7 @@ impl Membership {
                 self.write_items(&theirs, reply);
             }
             ITEMS => {
+                let before = self.stats.news;
                 self.take_all(from.0, world);
                 if self.sync.joining.take().is_some() {
                     self.timers.join = u64::MAX;
@@ -221,6 +223,10 @@ impl Membership {
                     world.event(Event::InTouch);
                 }
                 self.settle();
+                // There is more where that came from.
+                if is_full(body) && self.stats.news > before {
+                    self.timers.sync = self.at.run;
+                }
             }
             _ => return None,
         }
@@ -259,7 +265,7 @@ impl Membership {
 
     /// Writes all facts of the parts in which the other side differs, as far as a body has room.
     ///
-    /// It begins anywhere, so that what had no room has it the next time.
+    /// It begins with any part, so that what had no room has it the next time.
     fn write_items(&mut self, theirs: &Digest<'_>, out: &mut Vec<u8>) {
         if theirs.events() != Some(self.log.hash()) {
             for whole in self.log.iter() {
@@ -275,26 +281,45 @@ impl Membership {
             differing.get(usize::from(first)).is_some_and(|flag| *flag)
         };
         for (uid, (_, whole, _)) in &self.sync.tombs {
-            if differs(uid) && out.len() + LARGEST <= MAX_BODY {
+            if differs(uid) && !is_full(out) {
                 append(out, kind::VERDICT, &[whole]);
             }
         }
-        let from = self.rng.below(self.table.slots());
-        for member in self.table.from(from) {
-            if out.len() + LARGEST > MAX_BODY {
+        // Part after part, so that what was sent whole differs no more the next time.
+        let turn = self.rng.next() as u8;
+        let mut chosen: Vec<(u8, Slot)> = (self.table.slots())
+            .filter_map(|slot| self.table.get(slot).map(|member| (slot, member)))
+            .filter(|(_, member)| member.state != State::Gone && differs(&member.uid))
+            .map(
+                |(
+                    slot,
+                    Member {
+                        uid: [first, ..], ..
+                    },
+                )| (first.wrapping_add(turn), slot),
+            )
+            .collect();
+        chosen.sort_unstable();
+        for (_, slot) in chosen {
+            if is_full(out) {
                 break;
             }
-            if member.state != State::Gone && differs(&member.uid) {
-                let SignedCredential { says, signature } = &member.credential;
-                let parts: [&[u8]; 3] = [&says.body(), signature, member.record.as_slice()];
-                append(out, kind::INTRODUCTION, &parts);
-                if let Some(whole) = &member.down {
-                    append(out, kind::VERDICT, &[&**whole]);
-                }
-                for (_, whole) in member.suspicion.iter().flat_map(|known| &known.accusations) {
-                    append(out, kind::ACCUSATION, &[whole]);
-                }
-            }
+            self.write_member(slot, out);
+        }
+    }
+
+    fn write_member(&self, slot: Slot, out: &mut Vec<u8>) {
+        let Some(member) = self.table.get(slot) else {
+            return;
+        };
+        let SignedCredential { says, signature } = &member.credential;
+        let parts: [&[u8]; 3] = [&says.body(), signature, member.record.as_slice()];
+        append(out, kind::INTRODUCTION, &parts);
+        if let Some(whole) = &member.down {
+            append(out, kind::VERDICT, &[&**whole]);
+        }
+        for (_, whole) in member.suspicion.iter().flat_map(|known| &known.accusations) {
+            append(out, kind::ACCUSATION, &[whole]);
         }
     }
 
@@ -302,6 +327,11 @@ impl Membership {
     pub fn is_quiet(&self) -> bool {
         self.news.is_empty() && self.events.is_empty()
     }
+}
+
+/// Says whether a body has no room for one more member.
+fn is_full(body: &[u8]) -> bool {
+    body.len() + LARGEST > MAX_BODY
 }
 
 /// The other side's hashes: of each part of the members, and of the events.

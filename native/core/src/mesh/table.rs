@@ -73,15 +73,9 @@ impl Table {
             .filter(|member| member.state != State::Gone)
     }
 
-    /// Returns how many slots there are, used or not.
-    pub fn slots(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// Returns all slots, beginning with one of them.
-    pub fn from(&self, slot: usize) -> impl Iterator<Item = &Member> {
-        let (before, after) = self.slots.split_at_checked(slot).unwrap_or_default();
-        after.iter().chain(before)
+    /// Returns all slots, used or not.
+    pub fn slots(&self) -> std::ops::Range<Slot> {
+        0..self.slots.len() as Slot
     }
 
     pub fn insert(&mut self, mut member: Member) -> Slot {
