@@ -170,7 +170,9 @@ def test_t11_a_token_comes_by_file_by_standard_input_and_by_the_variable_that_na
             check=False,
         )
     assert done.returncode == 0, done.stderr
-    assert "warning" not in done.stderr
+    # Where the tests run in a container, their directories are no volumes, and that is said.
+    warned = [line for line in done.stderr.splitlines() if line.startswith("warning:")]
+    assert [line for line in warned if "identity will be lost" not in line] == []
     assert token[-60:-8] not in done.stdout + done.stderr
 
 
