@@ -200,11 +200,14 @@ class Fleet(World):
             "network", "create", "--opt", f"com.docker.network.bridge.name={self.network}", self.network
         )
         assert made.returncode == 0, made.stderr
-        where = rootfs.docker(
-            "network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", self.network
-        )
-        self.start_coordinator(bind=where.stdout.strip())
-        assert self.coordinator is not None
+        try:
+            where = rootfs.docker(
+                "network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", self.network
+            )
+            self.start_coordinator(bind=where.stdout.strip())
+        except BaseException:
+            self.__exit__()
+            raise
         self.address = f"{where.stdout.strip()}:{self.port}"
         return self
 
