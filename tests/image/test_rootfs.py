@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import zipfile
 from io import BytesIO
@@ -49,7 +50,7 @@ def test_a_host_name_of_text_is_looked_up(platform: str) -> None:
     [
         ("bücher.example", "host names in ASCII only; write the name in its xn-- form"),
         ("a..b", "label empty or too long"),
-        ("device.local", "Name does not resolve"),
+        ("device.local", "Name does not resolve|Try again"),  # the latter where no resolver answers
     ],
 )
 def test_a_name_that_cannot_be_looked_up_says_why(platform: str, name: str, wanted: str) -> None:
@@ -60,9 +61,7 @@ def test_a_name_that_cannot_be_looked_up_says_why(platform: str, name: str, want
         "--network",
         "none",
     )
-    if name.endswith(".local") and "Try again" in told:
-        pytest.skip("no resolver answers here")
-    assert wanted in told
+    assert re.search(wanted, told)
 
 
 def test_using_openssl_says_that_there_is_none(platform: str) -> None:
