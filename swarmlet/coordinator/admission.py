@@ -21,7 +21,7 @@ from swarmlet.coordinator.store.api import Admission, AdmissionFacts
 from swarmlet.link.messages import Hello, JoinRequest, Refused
 from swarmlet.model.classification import RULES, classify
 from swarmlet.model.membership import NodeState
-from swarmlet.model.names import to_node_name
+from swarmlet.model.names import numbered_from, to_node_name
 from swarmlet.model.profile import Classification, Profile
 from swarmlet.model.records import NodeRecord
 from swarmlet.tokens import check
@@ -185,12 +185,18 @@ def _device_refusal(
 
 
 def _lapsed_twin(applicant: Applicant, name: str) -> str | None:
-    """Return the row this device takes the place of: one of its name if there is, else the newest.
+    """Return the row this device takes the place of: this machine's of the name it asks for, else none.
 
-    A fingerprint can be forged, so a twin that holds its lease stays and the newcomer gets in beside it.
+    Several agents may live on one machine, each under a name of its own: one that is stopped for a while must
+    not lose its place to another. A row with a number behind the name counts only where no row of this
+    machine has the name itself. A fingerprint can be forged, so a twin that holds its lease stays and the
+    newcomer gets in beside it.
     """
-    lapsed = [twin for twin in applicant.facts.twins if laws.lease_lapsed(twin, applicant.now_ms)]
-    lapsed.sort(key=lambda twin: twin.name != name)
+    twins = applicant.facts.twins
+    same = [twin for twin in twins if twin.name == name] or [
+        twin for twin in twins if numbered_from(twin.name, name)
+    ]
+    lapsed = [twin for twin in same if laws.lease_lapsed(twin, applicant.now_ms)]
     return lapsed[0].node_uid if lapsed else None
 
 

@@ -9,6 +9,7 @@ MAX_NAME = 63
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _NOT_ALLOWED = re.compile(r"[^a-z0-9]+")
+_NUMBERED = re.compile(r"(.+)-([1-9][0-9]{0,8})\Z")
 
 
 def is_node_name(text: str) -> bool:
@@ -24,6 +25,24 @@ def to_node_name(text: str) -> str | None:
     """
     name = _NOT_ALLOWED.sub("-", text.lower()).strip("-")[:MAX_NAME].rstrip("-")
     return name or None
+
+
+def with_number(asked: str, number: int) -> str:
+    """Return ``asked`` with a number, cut so that it stays one DNS label."""
+    suffix = f"-{number}"
+    return asked[: MAX_NAME - len(suffix)].rstrip("-") + suffix
+
+
+def number_in(name: str) -> tuple[str, int] | None:
+    """Return what stands before the number of a name that has one from 2, and the number; else ``None``."""
+    found = _NUMBERED.match(name)
+    return (found[1], int(found[2])) if found and int(found[2]) >= 2 else None
+
+
+def numbered_from(name: str, asked: str) -> bool:
+    """Say whether ``name`` is what a node gets that asks for ``asked`` where that is taken."""
+    found = number_in(name)
+    return found is not None and with_number(asked, found[1]) == name
 
 
 #: A label's key, and its value: what can be written in a constraint without quoting.

@@ -7,13 +7,9 @@ all are held; without it a thousand devices called ``raspberrypi`` would cost ha
 
 from __future__ import annotations
 
-import re
 import sqlite3
-from typing import Final
 
-from swarmlet.model.names import MAX_NAME
-
-_NUMBERED: Final = re.compile(r"(.+)-([1-9][0-9]{0,8})\Z")
+from swarmlet.model.names import number_in, with_number
 
 
 def choose(db: sqlite3.Connection, asked: str) -> str:
@@ -33,15 +29,9 @@ def choose(db: sqlite3.Connection, asked: str) -> str:
 
 def release(db: sqlite3.Connection, name: str) -> None:
     """Let the number in a freed name be given again."""
-    numbered = _NUMBERED.match(name)
-    if numbered and int(numbered[2]) >= 2:
-        db.execute("UPDATE suffix SET next = min(next, ?) WHERE base = ?", (int(numbered[2]), numbered[1]))
-
-
-def with_number(asked: str, number: int) -> str:
-    """Return ``asked`` with a number, cut so that it stays one DNS label."""
-    suffix = f"-{number}"
-    return asked[: MAX_NAME - len(suffix)].rstrip("-") + suffix
+    numbered = number_in(name)
+    if numbered is not None:
+        db.execute("UPDATE suffix SET next = min(next, ?) WHERE base = ?", (numbered[1], numbered[0]))
 
 
 def _held(db: sqlite3.Connection, name: str) -> bool:

@@ -17,7 +17,7 @@ from swarmlet.link.messages import Hello, JoinRequest, Refused, encode
 from swarmlet.model.classification import NODE_CLASSES, classify
 from swarmlet.model.membership import NodeState
 from swarmlet.model.profile import Capabilities, Classification, Hardware, Profile
-from swarmlet.model.records import TokenRecord
+from swarmlet.model.records import NodeRecord, TokenRecord
 from swarmlet.tokens.check import Refusal
 from swarmlet.tokens.claims import Claims
 from tests.fakes.records import node
@@ -157,15 +157,27 @@ def test_t5_a_device_that_asks_again_is_known_even_when_the_token_is_spent() -> 
 # ---- twins
 
 
-def test_a_twin_of_the_same_name_is_replaced_before_a_newer_one() -> None:
-    twins = (
-        node("new", state=NodeState.DOWN),
-        node("busy", state=NodeState.READY),
-        node("pi", state=NodeState.DOWN),
-    )
-    assert admit(twins=twins).replaces == "uid-pi"
-    assert admit(twins=twins[:2]).replaces == "uid-new"
-    assert admit(twins=twins[1:2]).replaces is None
+def replaced(*twins: NodeRecord) -> str | None:
+    return admit(twins=twins).replaces
+
+
+def test_a_lapsed_row_of_the_same_machine_and_name_is_replaced() -> None:
+    assert replaced(node("new", state=NodeState.DOWN), node("pi", state=NodeState.DOWN)) == "uid-pi"
+    assert replaced(node("pi", state=NodeState.READY)) is None
+
+
+def test_a_stopped_agent_of_another_name_on_the_same_machine_keeps_its_place() -> None:
+    assert replaced(node("other", state=NodeState.DOWN)) is None
+    assert replaced(node("pi-x", state=NodeState.DOWN), node("pi-1", state=NodeState.DOWN)) is None
+
+
+def test_a_wiped_device_whose_name_belongs_to_another_host_replaces_its_own_numbered_row() -> None:
+    assert replaced(node("pi-2", state=NodeState.DOWN)) == "uid-pi-2"
+
+
+def test_a_numbered_row_stays_where_this_machine_has_the_name_itself() -> None:
+    assert replaced(node("pi-2", state=NodeState.DOWN), node("pi", state=NodeState.READY)) is None
+    assert replaced(node("pi-2", state=NodeState.DOWN), node("pi", state=NodeState.DOWN)) == "uid-pi"
 
 
 def test_a_fingerprint_never_revives_a_token() -> None:
