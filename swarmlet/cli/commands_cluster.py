@@ -139,13 +139,19 @@ def add_audit(parser: Parser) -> None:
     """Add the options of ``audit``."""
     add_common(parser)
     parser.add_argument("--limit", type=whole, default=50, metavar="N", help="the newest N lines (50)")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="also what changes all the time: states, reports, reasons of waiting",
+    )
     add_output(parser, ("table", "json", "yaml"))
     parser.set_defaults(run=audit)
 
 
 def audit(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
     """Show the newest audit lines and whether the whole chain is as it was written."""
-    found = admin.get(AuditList, "/v1/audit", limit=str(args.limit))
+    everything = "true" if args.all else "false"
+    found = admin.get(AuditList, "/v1/audit", limit=str(args.limit), all=everything)
     render.emit(found, args.output, table=lambda _wide: tables.audit(found.items), names=list)
     if not found.intact:
         render.warn(f"the audit chain was altered: {found.broken}")

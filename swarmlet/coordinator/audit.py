@@ -25,7 +25,8 @@ _NUMBERS: Final = struct.Struct(">QqBII")
 #: What the first record follows.
 GENESIS: Final = bytes(32)
 
-#: Kinds that are in the log only, unless the command itself asks to be seen (a clamped update).
+#: Kinds that are in the log only, unless the command itself asks to be seen (a clamped update). A plan that
+#: moves nothing is in the log only as well.
 FREQUENT: Final = frozenset({"node-transition", "report-observed", "update-node", "prune"})
 
 

@@ -132,9 +132,14 @@ def kind_of(command: AnyCommand) -> str:
 
 
 def is_audited(command: AnyCommand) -> bool:
-    """Say whether an auditor asks for this command (U1), a clamped update included (T8)."""
+    """Say whether an auditor asks for this command (U1), a clamped update included (T8).
+
+    A plan that moves nothing only words anew why something waits: at each change of a node's load, for ever.
+    """
     if isinstance(command, commands.UpdateNode):
         return bool(command.clamped)
+    if isinstance(command, commands.PlanAssignments):
+        return bool(command.place or command.stop or command.lose)
     return kind_of(command) not in audit.FREQUENT
 
 

@@ -35,6 +35,19 @@ def stop(workload_id: str = "w") -> c.StopWorkload:
     return c.StopWorkload(at_ms=T0, actor="uid:0", workload_id=workload_id)
 
 
+# ---- what an auditor sees of plans
+
+
+def test_u1_a_plan_that_moves_something_is_audited_and_one_that_only_words_a_wait_is_not(two: Bench) -> None:
+    two.do(plan(place(1), pending={"w": "no node has enough memory"}))
+    two.do(plan(pending={"w": "every node is away"}))
+    kinds = [one.kind for one in queries.audit(two.db, before=None, limit=9, everything=False)]
+    assert kinds.count("plan-assignments") == 1
+    everything = [one.kind for one in queries.audit(two.db, before=None, limit=9, everything=True)]
+    assert everything.count("plan-assignments") == 2
+    assert queries.verify_audit(two.db, ()).intact
+
+
 # ---- workloads
 
 
