@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,14 +19,17 @@ from swarmlet.errors import Exit, SwarmletError
 from swarmlet.model.views import API_VERSION
 
 if TYPE_CHECKING:
+    from swarmlet.agent.app import TokenSource
     from swarmlet.agent.reach import ReachView
+    from swarmlet.config.keys import Config
+    from swarmlet.config.load import Loaded
 
 T = TypeVar("T")
 
 _WHERE = frozenset({"data_dir"})
 
 
-def _complete(work: Coroutine[Any, Any, T]) -> T:
+def complete(work: Coroutine[Any, Any, T]) -> T:
     """Run to its end on an event loop, which is imported after the agent made it light (its ``__init__``)."""
     import asyncio  # noqa: PLC0415
 
@@ -56,6 +59,12 @@ class ShownSteps:
 def add_join(parser: Parser) -> None:
     """Add the options of ``join``."""
     add_common(parser)
+    add_joining(parser)
+    parser.set_defaults(run=join)
+
+
+def add_joining(parser: Parser) -> None:
+    """Add the options of every command that joins and then is the agent."""
     parser.add_argument("--token", metavar="TOKEN", help="the join token;  -  reads it from standard input")
     parser.add_argument(
         "--token-file",
@@ -65,7 +74,6 @@ def add_join(parser: Parser) -> None:
     parser.add_argument("--once", action="store_true", help="end when joined, do not run work")
     parser.add_argument("--reset-identity", action="store_true", help="give up an identity that is damaged")
     add_settings(parser, keys.KEYS, frozenset(key.field for key in keys.KEYS) - {"auth_token_file"})
-    parser.set_defaults(run=join)
 
 
 def join(args: argparse.Namespace, render: Renderer) -> int:
@@ -87,37 +95,68 @@ def run(args: argparse.Namespace, render: Renderer) -> int:
 
 def _run(args: argparse.Namespace, render: Renderer) -> int:
     from swarmlet.agent import startup  # noqa: PLC0415 - the agent is loaded by its own commands
-    from swarmlet.agent.app import Options, TokenSource, run_agent  # noqa: PLC0415 - as above
     from swarmlet.cli.token_input import hold_token, take_token  # noqa: PLC0415 - as above
-    from swarmlet.report import logs  # noqa: PLC0415 - as above
+
+    loaded = begin(args, render)
+    path = args.token_file or loaded.config.auth_token_file
+    token: TokenSource = partial(take_token, args.token, path, render)
+    if startup.standing(loaded.config) is not None and startup.needs_token(
+        loaded.config, reset_identity=args.reset_identity
+    ):
+        # The file may be root's, and this process root for the last time.
+        token = hold_token(args.token, path, render)
+    return be_agent(args, loaded, token, render)
+
+
+def begin(args: argparse.Namespace, render: Renderer) -> Loaded[Config]:
+    """Return the settings of a process that becomes the agent, and log as they say."""
+    from swarmlet.report import logs  # noqa: PLC0415 - the agent is loaded by its own commands
 
     loaded = node_settings(args)
-    config = loaded.config
-    level = "debug" if args.debug else config.log_level
-    logs.configure(level, config.log_format)
+    level = "debug" if args.debug else loaded.config.log_level
+    logs.configure(level, loaded.config.log_format)
     for warning in loaded.warnings:
         render.warn(warning)
-    path = args.token_file or config.auth_token_file
-    token: TokenSource = partial(take_token, args.token, path, render)
-    notes: tuple[str, ...] = ()
+    return loaded
+
+
+def be_agent(
+    args: argparse.Namespace,
+    loaded: Loaded[Config],
+    token: TokenSource,
+    render: Renderer,
+    where: Callable[[], str | None] | None = None,
+) -> int:
+    """Become the agent's user, then be the agent until it ends.
+
+    Args:
+        args: What was typed; see :func:`add_joining`.
+        loaded: The settings.
+        token: Gives the join token.
+        render: Where words go.
+        where: Looks for the cluster's address, once this is the agent's user; without it the settings' own.
+    """
+    from swarmlet.agent import startup  # noqa: PLC0415 - the agent is loaded by its own commands
+    from swarmlet.agent.app import Options, run_agent  # noqa: PLC0415 - as above
+
+    config = loaded.config
     standing = startup.standing(config)
-    if standing is not None:
-        # The file may be root's, and this process root for the last time.
-        if startup.needs_token(config, reset_identity=args.reset_identity):
-            token = hold_token(args.token, path, render)
-        notes = startup.take(config, standing)
-        for note in notes:
-            render.warn(note)
+    notes = () if standing is None else startup.take(config, standing)
+    for note in notes:
+        render.warn(note)
+    if where is not None:
+        config = structs.replace(config, cluster=where())
     options = Options(
         once=args.once,
         reset_identity=args.reset_identity,
         chosen=frozenset(key.field for key in keys.KEYS if loaded.chosen(key.field)),
         notes=notes,
     )
+    path = args.token_file or config.auth_token_file
     if path is not None and path != "-":
         # Wherever it was named: no workload may read it.
         config = structs.replace(config, auth_token_file=path)
-    return _complete(run_agent(config, token, steps=ShownSteps(render), options=options))
+    return complete(run_agent(config, token, steps=ShownSteps(render), options=options))
 
 
 def add_leave(parser: Parser) -> None:
@@ -138,7 +177,7 @@ def leave(args: argparse.Namespace, render: Renderer) -> Exit:
 
     config = node_settings(args).config
     settle(config)
-    done = _complete(leave_cluster(config, force=args.force))
+    done = complete(leave_cluster(config, force=args.force))
     if done.node:
         render.out(done.node)
     told = "the cluster was told" if done.told else "the cluster could not be told and still lists it"
@@ -162,7 +201,7 @@ def status(args: argparse.Namespace, render: Renderer) -> Exit:
 
     config = node_settings(args).config
     settle(config)
-    found = _complete(app.status(config))
+    found = complete(app.status(config))
     link = found.connection
     facts = [
         ("node", found.node or "-"),
@@ -242,7 +281,7 @@ def test_connection(args: argparse.Namespace, render: Renderer) -> Exit:
     config = node_settings(args).config
     token = take_token(args.token, args.token_file, render)
     settle(config)
-    found = _complete(reach.test_connection(config, reach.known(config, token)))
+    found = complete(reach.test_connection(config, reach.known(config, token)))
     shown = {"apiVersion": API_VERSION, "items": found}
     render.emit(shown, args.output, table=lambda _wide: _reach_table(found), names=list)
     if any(one.trusted or (one.reached and one.trusted is None) for one in found):

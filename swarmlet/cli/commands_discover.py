@@ -13,12 +13,14 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from swarmlet.cli.commands_agent import add_joining, be_agent, begin, complete
 from swarmlet.cli.parser import Parser, add_common, add_output
-from swarmlet.cli.render import Renderer
+from swarmlet.cli.render import Renderer, printable
 from swarmlet.cli.settings import add_settings, node_settings
 from swarmlet.cli.standing import settle
 from swarmlet.config import keys
@@ -58,14 +60,12 @@ def discover(args: argparse.Namespace, render: Renderer) -> Exit:
     from swarmlet.agent import reach, searching  # noqa: PLC0415 - the agent is loaded by its own commands
     from swarmlet.cli.token_input import take_token  # noqa: PLC0415 - as above
 
-    import asyncio  # noqa: PLC0415 isort: skip - after the agent made it light (its ``__init__``)
-
     config = node_settings(args).config
     token = take_token(args.token, args.token_file, render)
     settle(config)
     expected = reach.known(config, token)
     how = searching.Search(args.timeout, _domains(args))
-    view = asyncio.run(searching.search(config, expected, how))
+    view = complete(searching.search(config, expected, how))
     render.emit(
         view,
         args.output,
@@ -84,15 +84,7 @@ def add_discover_and_join(parser: Parser) -> None:
     """Add the options of ``discover-and-join``."""
     add_common(parser)
     _add_looking(parser, _JOIN_S)
-    parser.add_argument("--token", metavar="TOKEN", help="the join token;  -  reads it from standard input")
-    parser.add_argument(
-        "--token-file",
-        metavar="FILE",
-        help="a file that holds it (SWARM_AUTH_TOKEN_FILE);  -  is standard input",
-    )
-    parser.add_argument("--once", action="store_true", help="end when joined, do not run work")
-    parser.add_argument("--reset-identity", action="store_true", help="give up an identity that is damaged")
-    add_settings(parser, keys.KEYS, frozenset(key.field for key in keys.KEYS) - {"auth_token_file"})
+    add_joining(parser)
     parser.set_defaults(run=discover_and_join)
 
 
@@ -100,36 +92,17 @@ def discover_and_join(args: argparse.Namespace, render: Renderer) -> int:
     """Find the token's cluster, join it and run its work; with an identity on disk, simply come back."""
     from swarmlet._native import harden  # noqa: PLC0415 - the agent is loaded by its own commands
     from swarmlet.agent import startup  # noqa: PLC0415 - as above
-    from swarmlet.agent.app import Options, run_agent  # noqa: PLC0415 - as above
-    from swarmlet.cli.commands_agent import ShownSteps  # noqa: PLC0415 - as above
     from swarmlet.cli.token_input import take_token  # noqa: PLC0415 - as above
-    from swarmlet.report import logs  # noqa: PLC0415 - as above
 
-    import asyncio  # noqa: PLC0415 isort: skip - after the agent made it light (its ``__init__``)
-
-    loaded = node_settings(args)
+    loaded = begin(args, render)
     config = loaded.config
-    logs.configure("debug" if args.debug else config.log_level, config.log_format)
-    for warning in loaded.warnings:
-        render.warn(warning)
     harden()  # before there is a token in this process, and in the one that looks
     token = None
     newcomer = startup.needs_token(config, reset_identity=args.reset_identity)
     if newcomer:
         token = take_token(args.token, args.token_file or config.auth_token_file, render)
-    standing = startup.standing(config)
-    notes = () if standing is None else startup.take(config, standing)
-    for note in notes:
-        render.warn(note)
     find = _find if newcomer else _find_again
-    config = msgspec.structs.replace(config, cluster=find(args, config, token, render))
-    options = Options(
-        once=args.once,
-        reset_identity=args.reset_identity,
-        chosen=frozenset(key.field for key in keys.KEYS if loaded.chosen(key.field)),
-        notes=notes,
-    )
-    return asyncio.run(run_agent(config, lambda: token, steps=ShownSteps(render), options=options))
+    return be_agent(args, loaded, lambda: token, render, partial(find, args, config, token, render))
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,11 +210,9 @@ def _search(args: argparse.Namespace, config: Config, token: Token | None, timeo
     from swarmlet.agent import reach, searching  # noqa: PLC0415 - never in the agent's own process
     from swarmlet.discovery.sighting import DIRECT  # noqa: PLC0415 - as above
 
-    import asyncio  # noqa: PLC0415 isort: skip - after the agent made it light (its ``__init__``)
-
     expected = reach.known(config, token)
     how = searching.Search(timeout_s, _domains(args), until_trusted=bool(expected.pins))
-    view = asyncio.run(searching.search(config, expected, how))
+    view = complete(searching.search(config, expected, how))
     proven = next((one for one in view.found if one.trusted), None)
     return Told(
         proven=proven.tried if proven else "",
@@ -340,4 +311,4 @@ def _why(view: DiscoveryView) -> str:
 
 def _plain(text: str) -> str:
     """Return text of strangers fit for a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text[:300])
+    return printable(text[:300])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from swarmlet.cli.commands_agent import complete
 from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
 from swarmlet.cli.settings import add_settings
@@ -43,13 +44,11 @@ def doctor(args: argparse.Namespace, render: Renderer) -> Exit:
     from swarmlet.doctor import checks  # noqa: PLC0415 - only this command
     from swarmlet.doctor.look import look  # noqa: PLC0415 - only this command
 
-    import asyncio  # noqa: PLC0415 isort: skip - after the agent made it light (its ``__init__``)
-
     settings = examine(NODE, taken_flags(args, keys.KEYS), args.config_file)
     config = usable(settings)
     token = take_token(args.token, args.auth_token_file or config.auth_token_file, render)
     settle(config)
-    report = checks.examine(asyncio.run(look(config, settings, token)))
+    report = checks.examine(complete(look(config, settings, token)))
     render.emit(report, args.output, table=lambda _wide: _table(report), names=list)
     failed = sum(one.state == checks.FAILED for one in report.findings)
     warned = sum(one.state == checks.WARNING for one in report.findings)
