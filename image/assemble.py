@@ -142,6 +142,7 @@ def licenses(given: Path) -> bytes:
     """Return the licences of everything that is shipped, one after another."""
     files = {"CPython": given / "python/licenses/cpython", "zlib": given / "python/licenses/zlib"}
     files["musl"] = given / "musl/usr/share/doc/musl/copyright"
+    files["crates of the native extension"] = given / "crates.txt"
     for folder in ("packages", "coordinator"):
         files |= {path.name: path for path in sorted((given / folder).glob("licenses/*"))}
     parts = [

@@ -17,6 +17,7 @@ else
   echo 'lint: actionlint is skipped, it is not installed (pip install -r .github/requirements/actionlint.txt)'
 fi
 step 'rustfmt' cargo fmt --all --check
+step 'crate licences' python scripts/crate_licenses.py --check
 step 'clippy' cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 if command -v cargo-deny >/dev/null; then
   step 'cargo deny' cargo deny --log-level error check bans licenses sources
