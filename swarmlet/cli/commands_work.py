@@ -282,9 +282,16 @@ def _facts(item: WorkloadView) -> list[tuple[str, str]]:
         ("runs", f"{item.spec.kind}: {runs} {command}".replace("  ", " ").rstrip()),
         ("state", f"{item.state} since {instant(item.since_ms)}{why}"),
         ("replicas", f"{item.running} of {item.wanted} running"),
-        ("exit", "-" if item.exit_code is None else str(item.exit_code)),
+        ("exit", _exit(item)),
         ("asked", f"{instant(item.created_ms)} by {item.created_by}"),
     ]
+
+
+def _exit(item: WorkloadView) -> str:
+    if item.exit_code is not None:
+        return str(item.exit_code)
+    never_ran = item.state is WorkloadState.FAILED and not any(one.restarts for one in item.assignments)
+    return "none, it failed to start" if never_ran else "-"
 
 
 def _show_placement(decision: PlacementView, render: Renderer) -> None:

@@ -20,7 +20,7 @@ _HEARD_OF = frozenset({NodeState.READY, NodeState.SUSPECT})
 
 
 class Standing(NamedTuple):
-    """Where a workload stands, since when and why; ``exit_code`` once it finished by itself."""
+    """Where a workload stands, since when and why; ``exit_code`` once it ran and finished by itself."""
 
     state: WorkloadState
     since_ms: int
@@ -98,7 +98,7 @@ def _exit_code(state: WorkloadState, current: list[AssignmentRecord]) -> int | N
     if state is not WorkloadState.FAILED:
         return None
     codes = [record.exit_code for record in current if record.state is AssignmentState.FAILED]
-    return next((code for code in codes if code), 1)
+    return next((code for code in codes if code), None)  # what never ran has no code, it has a reason
 
 
 class Conservation(NamedTuple):

@@ -241,9 +241,10 @@ class AssignmentView(msgspec.Struct, frozen=True):
 class WorkloadView(View, frozen=True, kw_only=True):
     """One workload: what was asked, where it stands and why.
 
-    ``exit_code`` is set once it finished: 0, or the code of the first replica that failed. ``assignments``
-    holds current ones first, then older epochs. ``placement`` is the last decision about each replica, for
-    those decided since this coordinator started; ``placement_note`` says so where that is none of them.
+    ``exit_code`` is set once it finished: 0, or the code of the first replica that failed; it is ``None``
+    when none of those that failed ever ran, and ``reason`` says why. ``assignments`` holds current ones
+    first, then older epochs. ``placement`` is the last decision about each replica, for those decided since
+    this coordinator started; ``placement_note`` says so where that is none of them.
     """
 
     workload_id: str

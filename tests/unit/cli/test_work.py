@@ -55,7 +55,7 @@ def failed(reason: str, exit_code: int | None) -> WorkloadView:
         RUNNING,
         state=WorkloadState.FAILED,
         reason=f"replica 0 failed: {reason}",
-        exit_code=1,
+        exit_code=exit_code,
         assignments=(one,),
     )
 
@@ -76,9 +76,23 @@ def test_a_missing_command_is_the_catalogues_error_with_the_name_on_stdout(
 
 def test_what_ran_and_failed_is_its_own_affair() -> None:
     assert not_started(failed("exit code 3", 3)) is None
-    assert (
-        call(msgspec.structs.replace(failed("exit code 3", 3), exit_code=3), "run", "--wait", "--", "x") == 3
-    )
+    assert call(failed("exit code 3", 3), "run", "--wait", "--", "x") == 3
+
+
+@pytest.mark.parametrize(
+    ("reason", "exit_code", "shown"),
+    [
+        ("exit code 3", 3, "exit:     3"),
+        ("SWL-501: the command lamp does not exist", None, "exit:     none, it failed to start"),
+    ],
+)
+def test_inspect_shows_an_exit_code_only_of_what_ran(
+    reason: str, exit_code: int | None, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(failed(reason, exit_code), "inspect", "lamp") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert shown in lines
+    assert any(line.startswith("state:") and reason in line for line in lines)
 
 
 def test_a_wait_that_is_over_says_that_the_workload_goes_on(capsys: pytest.CaptureFixture[str]) -> None:

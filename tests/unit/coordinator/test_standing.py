@@ -50,8 +50,10 @@ def test_where_a_workload_stands(states, stopping, state, code) -> None:
     assert (found.state, found.exit_code) == (state, code)
 
 
-def test_a_failure_without_a_code_is_still_a_failure() -> None:
-    assert stands(S.FAILED).exit_code == 1
+def test_what_never_ran_failed_without_a_code() -> None:
+    found = stands(S.FAILED, reason="SWL-501: no such command")
+    assert (found.state, found.exit_code) == (WorkloadState.FAILED, None)
+    assert "SWL-501" in found.reason
 
 
 def test_the_reason_is_the_most_telling_one() -> None:
