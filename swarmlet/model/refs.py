@@ -14,17 +14,22 @@ _REPEATED = 80
 
 
 class Named(NamedTuple):
-    """A thing that can be referred to. ``current`` ones go before those of the past with the same name."""
+    """A thing that can be referred to.
+
+    ``current`` ones go before those of the past with the same name, and of those the one with the highest
+    ``since`` goes before the others.
+    """
 
     identifier: str
     name: str
     current: bool = True
+    since: int = 0
 
 
 def matches(reference: str, things: Iterable[Named]) -> list[Named]:
     """Return what ``reference`` may mean: an exact id, else an exact name, else every prefix match.
 
-    Things of the past are only meant when nothing current is.
+    Things of the past are only meant when nothing current is; a name then means the newest that had it.
     """
     if not reference:
         return []
@@ -38,7 +43,21 @@ def matches(reference: str, things: Iterable[Named]) -> list[Named]:
         if thing.identifier.startswith(lowered) or thing.name.startswith(reference)
     ]
     found = exact or named or begun
-    return [thing for thing in found if thing.current] or found
+    return [thing for thing in found if thing.current] or _newest(found, reference)
+
+
+def _newest(things: list[Named], reference: str) -> list[Named]:
+    """Leave out those whose name a newer one had too; all that were meant by their id stay."""
+    newest: dict[str, Named] = {}
+    for thing in things:
+        other = newest.get(thing.name)
+        if other is None or thing.since >= other.since:
+            newest[thing.name] = thing
+    return [
+        thing
+        for thing in things
+        if newest[thing.name] is thing or thing.identifier.startswith(reference.lower())
+    ]
 
 
 def resolve(reference: str, things: Iterable[Named], absent: str) -> str:

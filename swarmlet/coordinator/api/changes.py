@@ -60,7 +60,7 @@ async def remove_node(call: Call) -> NodeView:
 
 async def allow_node(call: Call) -> NodeView:
     """``POST /v1/nodes/{ref}/allow``: take back the block of a removed node's hardware."""
-    row = await lookup.node(call)
+    row = await lookup.removed(call)
     await call.services.ledger.apply(
         AllowHardware(at_ms=_now(call), actor=call.actor, key=call.key, node_uid=row.node_uid)
     )

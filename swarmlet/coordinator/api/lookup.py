@@ -6,7 +6,7 @@ from swarmlet.coordinator.api.call import Call
 from swarmlet.errors import error
 from swarmlet.model.membership import NodeState
 from swarmlet.model.records import NodeRecord, TokenRecord, WorkloadRecord
-from swarmlet.model.refs import Named, resolve
+from swarmlet.model.refs import Named, matches, resolve
 
 _PAST = frozenset({NodeState.LEFT, NodeState.REVOKED})
 
@@ -22,7 +22,7 @@ async def token(call: Call) -> TokenRecord:
 
 
 async def node(call: Call) -> NodeRecord:
-    """Return the node meant by ``{ref}``; one of the past only when no member is meant.
+    """Return the node meant by ``{ref}``; one of the past only when no member is, of one name the newest.
 
     Raises:
         SwarmletError: ``SWL-605``, ``SWL-606``.
@@ -32,8 +32,24 @@ async def node(call: Call) -> NodeRecord:
     if known is not None:
         return known
     rows = {row.node_uid: row for row in await call.services.store.nodes(removed=True)}
-    named = [Named(row.node_uid, row.name, row.state not in _PAST) for row in rows.values()]
-    return rows[resolve(reference, named, "SWL-605")]
+    return rows[resolve(reference, [_named(row) for row in rows.values()], "SWL-605")]
+
+
+async def removed(call: Call) -> NodeRecord:
+    """Return the removed node meant by ``{ref}``; a member only when none is, as another may have its name.
+
+    Raises:
+        SwarmletError: ``SWL-605``, ``SWL-606``.
+    """
+    rows = {row.node_uid: row for row in await call.services.store.nodes(removed=True)}
+    past = [_named(row) for row in rows.values() if row.state in _PAST]
+    if not matches(call.params["ref"], past):
+        return await node(call)
+    return rows[resolve(call.params["ref"], past, "SWL-605")]
+
+
+def _named(row: NodeRecord) -> Named:
+    return Named(row.node_uid, row.name, row.state not in _PAST, row.joined_ms)
 
 
 async def member(call: Call) -> NodeRecord:

@@ -10,7 +10,9 @@ THINGS = [
     Named("aaaa2222", "pi-2"),
     Named("bbbb3333", "garden"),
     Named("cccc4444", "garden", current=False),
-    Named("dddd5555", "gone", current=False),
+    Named("dddd5555", "gone", current=False, since=2),
+    Named("dddd6666", "gone", current=False, since=1),
+    Named("eeee7777", "gone-too", current=False, since=3),
 ]
 
 
@@ -23,7 +25,8 @@ THINGS = [
         ("BBBB", "bbbb3333"),
         ("garden", "bbbb3333"),
         ("cccc", "cccc4444"),
-        ("gone", "dddd5555"),
+        ("gone", "dddd5555"),  # of several of the past the newest
+        ("dddd6", "dddd6666"),
     ],
 )
 def test_a_name_an_id_or_a_prefix_of_one_thing_means_it(reference, found) -> None:
@@ -34,6 +37,12 @@ def test_an_ambiguous_prefix_lists_what_it_could_mean() -> None:
     with pytest.raises(SwarmletError, match="SWL-606") as caught:
         resolve("aaaa", THINGS, "SWL-605")
     assert "pi (aaaa1111), pi-2 (aaaa2222)" in caught.value.what
+
+
+@pytest.mark.parametrize("reference", ["dddd", "gon"])
+def test_ids_and_prefixes_of_several_of_the_past_stay_ambiguous(reference) -> None:
+    with pytest.raises(SwarmletError, match="SWL-606"):
+        resolve(reference, THINGS, "SWL-605")
 
 
 @pytest.mark.parametrize("reference", ["", "zz", "pi-3"])

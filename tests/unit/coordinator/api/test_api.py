@@ -24,6 +24,7 @@ from swarmlet.model.membership import NodeState
 from swarmlet.model.views import API_VERSION, ClusterView, MintedView
 from swarmlet.model.workload import AssignmentState
 from tests.fakes.coordinator import CLUSTER_ID, inside
+from tests.fakes.records import profile
 
 
 class Nodes:
@@ -474,6 +475,28 @@ async def test_a_removed_node_is_gone_from_the_list_and_still_known(tmp_path) ->
         _, every = await client.ask("GET", "/v1/nodes?all=true")
         assert [one["state"] for one in every["items"]] == ["revoked"]
         assert await client.error("PATCH", "/v1/nodes/pi/labels", {"labels": {"a": "b"}}) == (404, "SWL-605")
+
+
+async def test_a_name_means_the_member_else_the_newest_that_had_it(tmp_path) -> None:
+    async with api(tmp_path) as client:
+        removed = []
+        for _ in range(3):
+            removed.append(await client.parts.join("pi"))
+            assert (await client.ask("GET", "/v1/nodes/pi"))[1]["node_uid"] == removed[-1]
+            assert (await client.ask("DELETE", "/v1/nodes/pi"))[0] == 200
+        assert (await client.ask("GET", "/v1/nodes/pi"))[1]["node_uid"] == removed[-1]
+        assert (await client.ask("GET", f"/v1/nodes/{removed[0]}"))[1]["node_uid"] == removed[0]
+
+
+async def test_hardware_is_allowed_by_the_name_it_was_removed_with(tmp_path) -> None:
+    async with api(tmp_path) as client:
+        known = msgspec.structs.replace(profile("pi"), fingerprint="ff" * 32)
+        uid = await client.parts.join("pi", profile=known)
+        assert (await client.ask("DELETE", "/v1/nodes/pi?block=true"))[0] == 200
+        await client.parts.join("pi")  # another device, with the name that was free again
+        status, allowed = await client.ask("POST", "/v1/nodes/pi/allow")
+        assert (status, allowed["node_uid"]) == (200, uid)
+        assert await client.error("POST", "/v1/nodes/nobody/allow") == (404, "SWL-605")
 
 
 async def test_a_token_is_shown_with_its_limits_and_revoked_with_its_nodes(tmp_path) -> None:
