@@ -201,7 +201,9 @@ CATALOGUE: dict[str, Entry] = {
     "SWL-111": Entry(
         "node-blocked", RefusedError, Exit.REFUSED,
         "this device was removed from the cluster and its hardware is blocked",
-        _NOTHING_HERE, "on the coordinator run  stratoswarm nodes inspect {name}",
+        _NOTHING_HERE,
+        "to let it join again, on the coordinator run  stratoswarm nodes allow {name}  (nodes inspect {name}"
+        "  says when and why it was removed), then join with a new token",
     ),
     "SWL-112": Entry(
         "token-missing", UsageError, Exit.USAGE,
