@@ -6,6 +6,7 @@ where they are outside, open to all users. All mounts are in a namespace that en
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -120,12 +121,15 @@ class Inside:
         """Process 1, by its number out here; ``unshare`` itself hears no signal."""
         until = time.monotonic() + 10
         while time.monotonic() < until:
-            number = self.process.pid
-            children = Path(f"/proc/{number}/task/{number}/children")
-            if children.exists() and (found := children.read_text().split()):
-                return int(found[0])
+            if found := self._children():
+                return found[0]
             time.sleep(0.01)
         raise AssertionError(f"nothing runs in the capsule:\n{self.output}")
+
+    def _children(self) -> list[int]:
+        number = self.process.pid
+        children = Path(f"/proc/{number}/task/{number}/children")
+        return [int(one) for one in children.read_text().split()] if children.exists() else []
 
     def status(self) -> dict[str, str]:
         """Return what ``/proc/PID/status`` says of process 1."""
@@ -151,7 +155,14 @@ class Inside:
         return self.process.wait(timeout_s), time.monotonic() - began
 
     def end(self) -> None:
-        """End it, whatever it does; its namespaces and mounts go with it."""
+        """End it, whatever it does; its namespaces and mounts go with it.
+
+        Process 1 by itself: the signal that ``unshare`` asked for at its own death is gone once the agent
+        became another user (prctl(2), PR_SET_PDEATHSIG).
+        """
+        for number in self._children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(10)
