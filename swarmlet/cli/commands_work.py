@@ -35,6 +35,7 @@ _MEGABYTES = {"": 1, "m": 1, "mb": 1, "g": 1000, "gb": 1000}
 def add_run(parser: Parser) -> None:
     """Add the options of ``run``."""
     add_common(parser)
+    parser.takes_command = True
     parser.add_argument(
         "image", nargs="?", help="container image; for a process give  -- COMMAND...  instead"
     )
@@ -312,7 +313,7 @@ def add_logs(parser: Parser) -> None:
     parser.add_argument("workload", help="name, id or an unambiguous prefix")
     parser.add_argument("--follow", "-f", action="store_true", help="go on as it writes more")
     parser.add_argument("--tail", type=whole, metavar="N", help="begin with the last N lines")
-    parser.add_argument("--replica", type=whole, metavar="N", help="which replica (the first)")
+    parser.add_argument("--replica", type=whole, metavar="N", help="which replica (0, the first)")
     parser.set_defaults(run=logs)
 
 
@@ -325,6 +326,8 @@ def logs(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
         query["tail"] = str(args.tail)
     if args.replica is not None:
         query["replica"] = str(args.replica)
+    else:
+        _say_which(admin.get(WorkloadView, f"/v1/workloads/{part(args.workload)}"), render)
     path = f"/v1/workloads/{part(args.workload)}/logs"
     chunks = (
         follow(lambda asked: admin.stream(path, **asked), query, render.say)
@@ -334,6 +337,19 @@ def logs(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
     for chunk in chunks:
         render.raw(chunk)
     return Exit.DONE
+
+
+def _say_which(item: WorkloadView, render: Renderer) -> None:
+    """Say that the output is that of the first replica only, where there are more."""
+    if item.wanted < 2:
+        return
+    # Of each replica the newest assignment comes first, and its output is what follows.
+    node = next((f" on {one.node}" for one in item.assignments if one.replica == 0), "")
+    last = item.wanted - 1
+    render.say(
+        f"this is replica 0{node} of {item.name}, which has {item.wanted};"
+        f" another: stratoswarm logs {item.name} --replica N, N up to {last}"
+    )
 
 
 def add_stop(parser: Parser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -112,6 +113,36 @@ def test_a_workload_that_no_node_fits_is_still_named_on_stdout(capsys: pytest.Ca
         call(item, "run", "--", "x")
     assert caught.value.exit_code is Exit.NO_NODE_FITS
     assert capsys.readouterr().out == "lamp\n"
+
+
+@pytest.mark.parametrize(
+    ("replicas", "words", "said"),
+    [
+        (
+            3,
+            (),
+            "replica 0 on pi of lamp, which has 3; another: stratoswarm logs lamp --replica N, N up to 2",
+        ),
+        (3, ("--replica", "0"), ""),
+        (1, (), ""),
+    ],
+)
+def test_logs_say_whose_output_it_is_when_nobody_chose(
+    replicas: int, words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Output(Coordinator):
+        def stream(self, path: str, **query: str) -> Iterator[bytes]:
+            assert (path, query) == ("/v1/workloads/lamp/logs", {"replica": "0"} if words else {})
+            yield b"on\n"
+
+    other = msgspec.structs.replace(HERE, replica=1, node="other")
+    item = msgspec.structs.replace(RUNNING, wanted=replicas, assignments=(HERE, other))
+    args, _ = parse(build(), ("logs", "lamp", *words))
+    assert int(args.run(args, Output(item), Renderer(color=False))) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "on\n"
+    assert said in printed.err
+    assert bool(printed.err) is bool(said)
 
 
 @pytest.mark.parametrize(
