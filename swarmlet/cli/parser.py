@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -15,6 +16,9 @@ class Parser(argparse.ArgumentParser):
 
     An option is written out: the beginning of one could come to mean another one in a later version.
     """
+
+    #: A command may follow behind ``--``; its first word, an image, may stand before.
+    takes_command = False
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **options})
@@ -49,6 +53,9 @@ def parse(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, tupl
     if unknown:
         active = commands[-1]
         known = [option for one in commands for action in one._actions for option in action.option_strings]  # noqa: SLF001
+        if isinstance(active, Parser) and active.takes_command:
+            first = namespace.image if namespace.image in words[: words.index(unknown[0])] else None
+            raise _misplaced(active.prog, first, unknown, known)
         raise _unknown(active.prog, unknown[0], known)
     return namespace, rest
 
@@ -115,6 +122,22 @@ def _unknown(prog: str, word: str, known: Sequence[str]) -> Exception:
     hint = f"did you mean  {near} ?  {prog} --help lists all" if near else f"{prog} --help"
     what = "option" if word.startswith("-") else "command"
     return error("SWL-400", detail=f"{prog} does not know the {what} {asked}", hint=hint)
+
+
+def _misplaced(prog: str, first: str | None, rest: Sequence[str], known: Sequence[str]) -> Exception:
+    """Return the error for what most likely belongs to a command whose ``--`` was left out."""
+    asked = rest[0].split("=", 1)[0]
+    near = _nearest(asked, known) if asked.startswith("--") else None
+    if near or first is None:
+        meant = f"did you mean  {near} ?  " if near else ""
+        hint = f"{meant}what belongs to the command goes behind  -- :  {prog} -- COMMAND {asked}"
+        return error("SWL-400", detail=f"{prog} does not know the option {asked}", hint=hint)
+    tail = shlex.join(rest)
+    hint = (
+        f"the command goes behind  -- :  {prog} -- {shlex.quote(first)} {tail}  for a process,"
+        f"  {prog} {shlex.quote(first)} -- {tail}  in a container of that image"
+    )
+    return error("SWL-400", detail=f"{prog} cannot tell what {asked} belongs to", hint=hint)
 
 
 def add_group(

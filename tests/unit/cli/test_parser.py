@@ -74,6 +74,26 @@ def test_a_value_that_is_near_to_nothing_names_all_choices(parser: Parser) -> No
 
 
 @pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["sleep", "60"], "stratoswarm run -- sleep 60 "),
+        (["alpine", "ls", "-l", "a b"], "stratoswarm run alpine -- ls -l 'a b' "),
+        (["ls", "-l"], "stratoswarm run -- ls -l "),
+        (["--name", "x", "alpine", "sh"], "stratoswarm run -- alpine sh "),
+        (["--recursive", "ls"], "goes behind  -- :  stratoswarm run -- COMMAND --recursive"),
+        (["--recursive"], "goes behind  -- :  stratoswarm run -- COMMAND --recursive"),
+        (["--replica", "3", "alpine"], "did you mean  --replicas ?"),
+        (["--replica", "3", "alpine"], "goes behind  -- "),
+    ],
+)
+def test_a_command_without_its_dashes_is_told_of_them(words: list[str], hint: str) -> None:
+    with pytest.raises(SwarmletError) as caught:
+        parse(cluster.build(), ["run", *words])
+    assert caught.value.exit_code is Exit.USAGE
+    assert hint in caught.value.next
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--versoin"], "does not know the option --versoin"),
