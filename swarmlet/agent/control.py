@@ -17,8 +17,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from swarmlet.config.caller import caller_of, is_confined
-from swarmlet.errors import SwarmletError, error
-from swarmlet.report.local import MOST_ANSWER, SOCKET_NAME, Answer, Command, address, unpack
+from swarmlet.errors import SwarmletError
+from swarmlet.report.local import MOST_ANSWER, SOCKET_NAME, Answer, Command, address, refusals, unpack
 
 __all__ = ["Command", "ControlServer", "Handler", "ask", "bind"]
 
@@ -155,20 +155,13 @@ async def ask(data_dir: str, command: Command, timeout_s: float, *, stay: bool =
             answer in time, ``SWL-701`` when it belongs to another user.
     """
     loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+    with refusals(data_dir, timeout_s), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
         one.setblocking(False)  # noqa: FBT003
-        try:
-            async with asyncio.timeout(timeout_s):
-                with address(data_dir) as name:
-                    await loop.sock_connect(one, name)
-                await loop.sock_sendall(one, msgspec.json.encode(command) + b"\n")
-                line = await _read_line(one, MOST_ANSWER)
-            if stay:
-                one.detach()  # the kernel closes it with this process
-        except PermissionError:
-            raise error("SWL-701", user=str(os.geteuid()), role="owner of the agent") from None
-        except TimeoutError:
-            raise error("SWL-205", what_waited="the agent's answer", seconds=f"{timeout_s:.0f}") from None
-        except OSError:
-            raise error("SWL-308", path=data_dir) from None
+        async with asyncio.timeout(timeout_s):
+            with address(data_dir) as name:
+                await loop.sock_connect(one, name)
+            await loop.sock_sendall(one, msgspec.json.encode(command) + b"\n")
+            line = await _read_line(one, MOST_ANSWER)
+        if stay:
+            one.detach()  # the kernel closes it with this process
     return unpack(line, data_dir)

@@ -30,6 +30,7 @@ _PAUSE_S = 0.2
 #: What a connection that ends before its answer is whole looks like.
 _LOST = (http.client.HTTPException, ConnectionResetError, BrokenPipeError, TimeoutError)
 _LONGEST_REFERENCE = 400
+_HUNG_UP = "it hung up"
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -77,7 +78,7 @@ class Admin:
         try:
             return _decode(kind, self._once("GET", _with_query(path, query), None, {}))
         except _LOST as failure:
-            raise error("SWL-700", path=self._path, detail=f"it hung up ({_words(failure)})") from failure
+            raise self._hung_up(failure) from failure
 
     def change(self, kind: type[T], method: str, path: str, body: Any = None) -> T:
         """Make a mutation once, however often the connection breaks; return the view it answers with.
@@ -90,14 +91,14 @@ class Admin:
         try:
             return _decode(kind, self._once(method, path, payload, headers))
         except _LOST as failure:
-            lost = error("SWL-700", path=self._path, detail=f"it hung up ({_words(failure)})")
+            lost = self._hung_up(failure)
 
         def again() -> bytes:
             # The same key: what was made the first time is answered, not made again.
             try:
                 return self._once(method, path, payload, headers)
             except _LOST as failure:
-                raise error("SWL-700", path=self._path, detail=f"it hung up ({_words(failure)})") from None
+                raise self._hung_up(failure) from None
 
         try:
             return _decode(kind, riding(again, self._say, most_s=self._restart_s)())
@@ -124,9 +125,12 @@ class Admin:
             mark = (response.headers.get("Failure-Mark") or "").encode()
             yield from until_failure(_chunks(response), mark)
         except _LOST as failure:
-            raise error("SWL-700", path=self._path, detail=f"it hung up ({_words(failure)})") from failure
+            raise self._hung_up(failure) from failure
         finally:
             connection.close()
+
+    def _hung_up(self, failure: Exception) -> SwarmletError:
+        return error("SWL-700", path=self._path, detail=f"{_HUNG_UP} ({_words(failure)})")
 
     def _once(self, method: str, path: str, payload: bytes | None, headers: dict[str, str]) -> bytes:
         connection = _UnixConnection(self._path, timeout=self._timeout_s)
@@ -164,6 +168,11 @@ class Admin:
         if connection.patient and connection.sock is not None:
             connection.sock.settimeout(None)
         return connection.getresponse()
+
+
+def hung_up(failure: SwarmletError) -> bool:
+    """Say whether the coordinator was there and went away before its answer was whole."""
+    return failure.code == "SWL-700" and failure.fields["detail"].startswith(_HUNG_UP)
 
 
 def riding(

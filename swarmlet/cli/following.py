@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from swarmlet.cli.admin import RESTART_S
+from swarmlet.cli.admin import RESTART_S, hung_up
 from swarmlet.errors import SwarmletError
 
 #: The most bytes that are asked for a second time; every node keeps more than that of a running workload.
@@ -48,7 +48,7 @@ def follow(
                     yield rest
         except SwarmletError as failure:
             now = time.monotonic()
-            if failure.code == "SWL-700" and "hung up" in failure.what and now >= until:
+            if hung_up(failure) and now >= until:
                 # It was there until now. From here on it is away, and so is the node for a moment after that.
                 until, begun = now + most_s, True
             elif failure.code not in ("SWL-700", "SWL-509") or now >= until:

@@ -63,20 +63,26 @@ def ask(data_dir: str, command: Command, timeout_s: float) -> object:
         SwarmletError: The agent's own refusal; ``SWL-308`` when none answers there, ``SWL-205`` when it does
             not in time, ``SWL-701`` when it belongs to another user.
     """
+    with refusals(data_dir, timeout_s), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        one.settimeout(timeout_s)
+        with address(data_dir) as name:
+            one.connect(name)
+        one.sendall(msgspec.json.encode(command) + b"\n")
+        line = _read_line(one)
+    return unpack(line, data_dir)
+
+
+@contextlib.contextmanager
+def refusals(data_dir: str, timeout_s: float) -> Iterator[None]:
+    """Say in the catalogue's words why the agent of ``data_dir`` does not answer; errors as :func:`ask`."""
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
-            one.settimeout(timeout_s)
-            with address(data_dir) as name:
-                one.connect(name)
-            one.sendall(msgspec.json.encode(command) + b"\n")
-            line = _read_line(one)
+        yield
     except PermissionError:
         raise error("SWL-701", user=str(os.geteuid()), role="owner of the agent") from None
     except TimeoutError:
         raise error("SWL-205", what_waited="the agent's answer", seconds=f"{timeout_s:.0f}") from None
     except OSError:
         raise error("SWL-308", path=data_dir) from None
-    return unpack(line, data_dir)
 
 
 def _read_line(one: socket.socket) -> bytes:
