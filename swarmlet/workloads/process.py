@@ -91,8 +91,10 @@ class _Pipe:
 class ProcessRun:
     """A running process, leader of its session."""
 
-    def __init__(self, process: _native.Process, ring: Ring, note: str) -> None:
+    def __init__(self, process: _native.Process, ring: Ring, note: str, *, limited: bool) -> None:
+        """Run ``process``; ``limited`` says that its memory has a limit, which a SIGKILL may come from."""
         self.note = note
+        self._limited = limited
         self.process = process
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[Exit] = self._loop.create_future()
@@ -121,7 +123,8 @@ class ProcessRun:
         code, signal = status
         detail = "it ended and nobody saw how" if code is None and signal is None else ""
         if not self._ended.done():
-            self._ended.set_result(Exit(code, signal, self.process.out_of_memory, detail))
+            out_of_memory = self.process.out_of_memory if self._limited else bool(self.process.out_of_memory)
+            self._ended.set_result(Exit(code, signal, out_of_memory, detail))
 
 
 class ProcessDriver:
@@ -187,7 +190,8 @@ class ProcessDriver:
         except _native.NativeError as failure:
             kind, detail = failure.args
             raise from_native(kind, detail, command=command[0], node=self._node.name) from failure
-        return ProcessRun(process, ring, unenforced(assignment.spec.resources, process.applied))
+        note = unenforced(assignment.spec.resources, process.applied)
+        return ProcessRun(process, ring, note, limited=bounds.memory_mb is not None)
 
     async def adopt(self, job: Job, ring: Ring) -> Run | None:  # noqa: ARG002 - the driver's shape
         """Nothing of a process outlives its agent."""

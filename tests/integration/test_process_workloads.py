@@ -73,7 +73,7 @@ def test_a_process_runs_and_its_end_output_and_exit_code_are_told(tmp_path: Path
     [
         ("exit 0", State.SUCCEEDED, "exit code 0", 0),
         ("exit 255", State.FAILED, "exit code 255", 255),
-        ("kill -9 $$", State.FAILED, "killed by signal 9", 137),
+        ("kill -9 $$", State.FAILED, "killed by signal 9 (SIGKILL)", 137),
         ("kill -TERM $$", State.FAILED, "killed by signal 15 (SIGTERM)", 143),
         ("nonexistent-command", State.FAILED, "exit code 127 (command not found)", 127),
     ],
