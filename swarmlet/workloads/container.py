@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from swarmlet.errors import SwarmletError, error
 from swarmlet.model.workload import Assignment, Resources, WorkloadSpec
 from swarmlet.workloads.driver import Job, Node, variables
 from swarmlet.workloads.endings import Exit, from_shell_code
@@ -41,6 +42,8 @@ LOG_OPTIONS = {"max-size": "1m", "max-file": "2"}
 OOM_SCORE = 500
 
 _ROOT_USER = re.compile(r"(root|[+-]?0+)?(:.*)?\Z", re.DOTALL)
+#: What Docker's init says before it ends with 127 or 126, when it cannot run the program (tini 0.19).
+_INIT_FAILED = re.compile(r"\[FATAL tini \(\d+\)\] exec (.+) failed: (.+)\n?\Z", re.DOTALL)
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.-]+")
 
 
@@ -231,7 +234,30 @@ def runs(found: Found, assignment: Assignment) -> bool:
     return found.state != "exited" and matches(found, assignment)
 
 
-def command_missing(words: str) -> bool:
-    """Say whether an engine's words about a failed start mean that the program does not exist."""
+def why_unstarted(words: str, command: str, node: str) -> SwarmletError | None:
+    """Return what an engine's words about a failed start mean, when they are about the program itself.
+
+    Args:
+        words: The engine's, which are those of the OCI runtime.
+        command: The program, for the error.
+        node: This node's name, for the error.
+    """
     lower = words.lower()
-    return "exec" in lower and ("no such file" in lower or "not found" in lower)
+    if "exec" not in lower:
+        return None
+    if "no such file" in lower or "not found" in lower:
+        return error("SWL-501", command=command, node=node)
+    if "permission denied" in lower:
+        return error("SWL-510", node=node, detail=f"{command}: permission denied")
+    return None
+
+
+def unstarted(output: bytes, node: str) -> SwarmletError | None:
+    """Return why nothing ran, when ``output`` is all there is and is the engine's init saying so.
+
+    With an init before the program the runtime sees only that start, and cannot tell.
+    """
+    said = _INIT_FAILED.match(output.decode(errors="replace"))
+    if said is None:
+        return None
+    return why_unstarted(f"exec: {said[2]}", said[1], node)

@@ -32,14 +32,19 @@ DRAIN_S = 5.0
 RETRY_MAX_S = 15.0
 #: Lines of output fetched again of a container that is adopted.
 ADOPTED_LINES = 2000
+#: Seconds that an init has to say that it cannot run the program, before it is told as running. Most say so
+#: before the engine has answered; what comes later is told as the end.
+SETTLE_S = 0.1
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 class ContainerRun:
-    """A running container."""
+    """A running container; what it writes comes behind ``began`` of its ring."""
 
-    def __init__(self, engine: Engine, container_id: str, stop_signal: str, note: str) -> None:
+    def __init__(  # noqa: PLR0913 - one value per thing that is known of it
+        self, engine: Engine, container_id: str, stop_signal: str, *, note: str, ring: Ring, node: str
+    ) -> None:
         self.container_id = container_id
         self.note = note
         self.ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
@@ -48,6 +53,9 @@ class ContainerRun:
         self.unsure = False
         self._engine = engine
         self._stop_signal = stop_signal
+        self._ring = ring
+        self._began = ring.end
+        self._node = node
 
     async def wait(self) -> Exit:
         """Return how it ended, once its output was read."""
@@ -55,7 +63,29 @@ class ContainerRun:
         if self.output is not None:
             await asyncio.wait([self.output], timeout=DRAIN_S)
             self.output.cancel()
-        return ended
+        unstarted = self.unstarted() if ended.code in {126, 127} else None
+        return ended if unstarted is None else ended._replace(unstarted=str(unstarted))
+
+    async def settle(self) -> None:
+        """Give an init the moment it takes to find that there is no program.
+
+        Raises:
+            SwarmletError: ``SWL-501``, ``SWL-510``: it found so.
+        """
+        if self._ring.end == self._began:
+            grown = asyncio.ensure_future(self._ring.grown())
+            either: tuple[asyncio.Future[Any], ...] = (grown, self.ended)
+            await asyncio.wait(either, timeout=SETTLE_S, return_when=asyncio.FIRST_COMPLETED)
+            grown.cancel()
+        unstarted = self.unstarted()
+        if unstarted is not None:
+            raise unstarted
+
+    def unstarted(self) -> SwarmletError | None:
+        """Return why no program ever ran, when all that was written says so."""
+        first = self._ring.read(self._began)
+        whole = first is not None and first.offset + len(first.data) == self._ring.end
+        return pure.unstarted(first.data, self._node) if first is not None and whole else None
 
     async def terminate(self) -> None:
         """Send the signal that the image names, SIGTERM by default."""
@@ -120,11 +150,13 @@ class ContainerDriver:
         body = pure.create_body(job, self._node, facts, image.user)
         container_id = await self._engine.create(body, pure.name_of(assignment, self._node))
         note = pure.unenforced(assignment.spec.resources, facts)
-        run = self._register(ContainerRun(self._engine, container_id, image.stop_signal, note))
+        run = self._register(self._run(container_id, image.stop_signal, note, ring))
         try:
             await self._watched()
             await self._attach(run, ring)
             await self._start(run)
+            if facts.init and not run.unsure:
+                await run.settle()
         except SwarmletError as failure:
             self._runs.pop(container_id, None)
             if run.output is not None:
@@ -143,6 +175,11 @@ class ContainerDriver:
             self._trouble = str(failure)
             run.unsure = True
 
+    def _run(self, container_id: str, stop_signal: str, note: str, ring: Ring) -> ContainerRun:
+        return ContainerRun(
+            self._engine, container_id, stop_signal, note=note, ring=ring, node=self._node.name
+        )
+
     async def adopt(self, job: Job, ring: Ring) -> ContainerRun | None:
         """Return the container that this agent started before its restart, running or just ended."""
         facts = await self._connected()
@@ -156,7 +193,7 @@ class ContainerDriver:
             image = await self._engine.image(assignment.spec.image or "")
             signal = image.stop_signal if image is not None else "SIGTERM"
             note = pure.unenforced(assignment.spec.resources, facts)
-            kept = self._register(ContainerRun(self._engine, found.container_id, signal, note))
+            kept = self._register(self._run(found.container_id, signal, note, ring))
             await self._watched()
             self._follow(kept, ring)
             await self._settle(kept)
@@ -209,10 +246,10 @@ class ContainerDriver:
 
     def _explained(self, failure: SwarmletError, assignment: Assignment) -> SwarmletError:
         detail = failure.fields.get("detail", "")
-        if failure.code == "SWL-507" and pure.command_missing(detail):
-            command = assignment.spec.command[0] if assignment.spec.command else f"of {assignment.spec.image}"
-            return error("SWL-501", command=command, node=self._node.name)
-        return failure
+        if failure.code != "SWL-507":
+            return failure
+        command = assignment.spec.command[0] if assignment.spec.command else f"of {assignment.spec.image}"
+        return pure.why_unstarted(detail, command, self._node.name) or failure
 
     async def _discard(self, container_id: str) -> None:
         try:

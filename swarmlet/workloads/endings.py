@@ -31,13 +31,15 @@ _MEANINGS: dict[int | None, str] = {126: " (the command cannot be run)", 127: " 
 class Exit(NamedTuple):
     """The end of one run: a code or a signal, never both.
 
-    ``out_of_memory`` is ``None`` when nobody can tell.
+    ``out_of_memory`` is ``None`` when nobody can tell. ``unstarted`` says why the program never ran, where
+    that is known only from what was started in its place.
     """
 
     code: int | None = None
     signal: int | None = None
     out_of_memory: bool | None = None
     detail: str = ""
+    unstarted: str = ""
 
     @property
     def success(self) -> bool:

@@ -324,6 +324,8 @@ def _exited(replica: Replica, event: ev.Exited, now: Now) -> Step:
             )
             replica = replace(replica, ending=ending)
         return _end_as_asked(replica, now, event.exit)
+    if event.exit.unstarted:
+        return _end(replica, now, AssignmentState.FAILED, event.exit.unstarted)
     if restarts_after(replica.assignment.spec.restart, event.exit):
         return _back_off(replica, now, why, exit_code=code)
     state = AssignmentState.SUCCEEDED if event.exit.success else AssignmentState.FAILED

@@ -106,6 +106,10 @@ class Ring:
         """The replica starts again after all."""
         self.closed = False
 
+    async def grown(self) -> None:
+        """Return once there is more output, or no more will come."""
+        await self._changed()
+
     def tail(self, lines: int | None) -> int:
         """Return the offset at which the last ``lines`` lines begin (``None``: all that is kept)."""
         if lines is None:

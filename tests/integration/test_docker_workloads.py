@@ -20,6 +20,7 @@ import pytest
 from swarmlet.model.workload import Assignment, Resources, RestartPolicy
 from swarmlet.model.workload import AssignmentState as State
 from swarmlet.workloads import container as pure
+from swarmlet.workloads.containers import ContainerRun
 from swarmlet.workloads.limits import Limits
 from tests.fakes.images import built_image, no_containers_left
 from tests.integration.workload_node import WorkloadNode, workload_node
@@ -250,20 +251,30 @@ def test_a_name_that_is_no_image_is_told(tmp_path: Path, uid: str) -> None:
     play(tmp_path, uid, act)
 
 
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with built_image(tmp_path_factory.mktemp("bare"), "ENTRYPOINT []") as tag:
+        yield tag
+
+
+@pytest.mark.parametrize("command", ["/bin/nope", "nope", "late"])
 def test_a_program_that_is_not_in_the_image_is_told(
-    tmp_path: Path, uid: str, engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory
+    command: str, tmp_path: Path, uid: str, bare: str, engine: docker.APIClient
 ) -> None:
+    async def passes(_run: ContainerRun) -> None:
+        """The init is slower than the moment that it is given."""
+
     async def act(node: WorkloadNode) -> None:
-        await node.run(probe(bare, "/bin/nope"))
+        # The same as of a process, although an init before the program keeps the engine from telling.
+        await node.run(probe(bare, command))
         last = await node.until_state(State.FAILED)
-        # An engine that puts an init program first cannot tell before it runs.
-        assert last.reason in {
-            "exit code 127 (command not found)",
-            "SWL-501: the command /bin/nope does not exist on the node node-1",
-        }
+        said = f"SWL-501: the command {command} does not exist on the node node-1"
+        assert (last.reason, last.exit_code) == (said, None)
         await node.until(lambda: not listed(engine, uid), "the container that never ran is left")
 
-    with built_image(tmp_path_factory.mktemp("bare"), "ENTRYPOINT []") as bare:
+    with pytest.MonkeyPatch.context() as patch:
+        if command == "late":
+            patch.setattr(ContainerRun, "settle", passes)
         play(tmp_path, uid, act)
 
 

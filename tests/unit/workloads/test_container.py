@@ -138,9 +138,36 @@ def test_facts_are_read_from_what_an_engine_says_and_absence_is_no() -> None:
 
 
 def test_a_missing_program_is_told_from_other_refusals() -> None:
-    assert pure.command_missing('exec: "/nope": stat /nope: no such file or directory: unknown')
-    assert pure.command_missing('exec: "nope": executable file not found in $PATH: unknown')
-    assert not pure.command_missing("cannot allocate memory")
+    def code(words: str) -> str:
+        found = pure.why_unstarted(words, "nope", "pi")
+        return "" if found is None else found.code
+
+    assert code('exec: "/nope": stat /nope: no such file or directory: unknown') == "SWL-501"
+    assert code('exec: "nope": executable file not found in $PATH: unknown') == "SWL-501"
+    assert code('exec: "/etc/passwd": permission denied: unknown') == "SWL-510"
+    assert code("cannot allocate memory") == ""
+    assert code("mount: permission denied") == ""
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        (
+            b"[FATAL tini (7)] exec nope failed: No such file or directory\n",
+            "SWL-501: the command nope does not exist on the node pi",
+        ),
+        (
+            b"[FATAL tini (7)] exec /etc failed: Permission denied\n",
+            "SWL-510: the command cannot be run on the node pi: /etc: permission denied",
+        ),
+        (b"[FATAL tini (7)] exec x failed: Input/output error\n", "None"),
+        (b"it ran\n[FATAL tini (7)] exec nope failed: No such file or directory\n", "None"),
+        (b"", "None"),
+        (b"\xff\xfe", "None"),
+    ],
+)
+def test_an_init_that_found_no_program_says_the_same_as_an_engine(output: bytes, said: str) -> None:
+    assert str(pure.unstarted(output, "pi")) == said
 
 
 @pytest.mark.parametrize("name", ["w.0.1", "8a5e.0.12", "A_b-c.9"])

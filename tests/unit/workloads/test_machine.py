@@ -69,6 +69,18 @@ def test_a_bad_end_says_why(exit_: Exit, reason: str, code: int) -> None:
     )
 
 
+@pytest.mark.parametrize("policy", RestartPolicy)
+def test_what_never_ran_ends_without_a_code_and_is_not_tried_again(policy: RestartPolicy) -> None:
+    never = Exit(code=127, unstarted="SWL-501: the command nope does not exist")
+    ended, _ = step(running(restart=policy), ev.Exited(1, never), NOW)
+    assert (ended.phase, ended.state, ended.reason, ended.exit_code) == (
+        Phase.ENDED,
+        State.FAILED,
+        never.unstarted,
+        None,
+    )
+
+
 @pytest.mark.parametrize(
     ("policy", "exit_", "again"),
     [
