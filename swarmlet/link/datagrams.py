@@ -10,17 +10,20 @@ import contextlib
 import socket
 import struct
 from array import array
+from collections.abc import Iterable
 from typing import Final, NamedTuple
+
+from swarmlet.model.inquiry import HOPS
 
 # Options the socket module does not name (linux/in.h, asm-generic/socket.h).
 _IP_PKTINFO: Final = 8
 _IP_RECVTTL: Final = 12
 _SO_ATTACH_FILTER: Final = 26
 _SO_MEMINFO: Final = 55
-HOPS: Final = 255
 _ROOM: Final = socket.CMSG_SPACE(64) * 3
 _MTU: Final = 9000
 _INTEGER = struct.Struct("i")
+_Option = tuple[int, int, int | bytes]
 
 
 class Datagram(NamedTuple):
@@ -51,22 +54,15 @@ def open_ipv4(host: str, port: int) -> socket.socket:
     Raises:
         OSError: It cannot be bound.
     """
-    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        for level, option, value in (
-            (socket.SOL_SOCKET, socket.SO_REUSEADDR, int(port != 0)),
-            (socket.SOL_SOCKET, socket.SO_BROADCAST, 1),
-            (socket.SOL_SOCKET, socket.SO_DONTROUTE, 1),
-            (socket.IPPROTO_IP, socket.IP_TTL, HOPS),
-            (socket.IPPROTO_IP, _IP_RECVTTL, 1),
-            (socket.IPPROTO_IP, _IP_PKTINFO, 1),
-        ):
-            one.setsockopt(level, option, value)
-        one.bind((host, port))
-    except BaseException:
-        one.close()
-        raise
-    return one
+    options: tuple[_Option, ...] = (
+        (socket.SOL_SOCKET, socket.SO_REUSEADDR, int(port != 0)),
+        (socket.SOL_SOCKET, socket.SO_BROADCAST, 1),
+        (socket.SOL_SOCKET, socket.SO_DONTROUTE, 1),
+        (socket.IPPROTO_IP, socket.IP_TTL, HOPS),
+        (socket.IPPROTO_IP, _IP_RECVTTL, 1),
+        (socket.IPPROTO_IP, _IP_PKTINFO, 1),
+    )
+    return _bound(socket.AF_INET, options, (host, port))
 
 
 def open_ipv6(host: str, port: int, index: int, *, join: bool) -> socket.socket:
@@ -75,22 +71,31 @@ def open_ipv6(host: str, port: int, index: int, *, join: bool) -> socket.socket:
     Raises:
         OSError: It cannot be bound.
     """
-    one = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    options: tuple[_Option, ...] = (
+        (socket.SOL_SOCKET, socket.SO_REUSEADDR, int(port != 0)),
+        (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1),
+        (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, HOPS),
+        (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, HOPS),
+        (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index),
+        (socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1),
+        (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1),
+    )
+    if join:
+        group = socket.inet_pton(socket.AF_INET6, host) + struct.pack("I", index)
+        options += ((socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group),)
+    return _bound(socket.AF_INET6, options, (host, port, 0, index))
+
+
+def _bound(
+    family: socket.AddressFamily,
+    options: Iterable[_Option],
+    address: tuple[str, int] | tuple[str, int, int, int],
+) -> socket.socket:
+    one = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
-        for level, option, value in (
-            (socket.SOL_SOCKET, socket.SO_REUSEADDR, int(port != 0)),
-            (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1),
-            (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, HOPS),
-            (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, HOPS),
-            (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index),
-            (socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1),
-            (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1),
-        ):
+        for level, option, value in options:
             one.setsockopt(level, option, value)
-        if join:
-            group = socket.inet_pton(socket.AF_INET6, host) + struct.pack("I", index)
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
-        one.bind((host, port, 0, index))
+        one.bind(address)
     except BaseException:
         one.close()
         raise
