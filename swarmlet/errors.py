@@ -237,6 +237,12 @@ CATALOGUE: dict[str, Entry] = {
         _NOTHING_HERE,
         _MINT + "  and here  swarmlet discover-and-join --token-file FILE",
     ),
+    "SWL-118": Entry(
+        "token-empty", RefusedError, Exit.REFUSED,
+        "{source} is empty, so there is no join token in it",
+        _NOTHING_HERE,
+        _MINT + " -q  and put what it prints there, as the one line",
+    ),
     # ---- 2xx network and trust
     "SWL-200": Entry(
         "unreachable", UnreachableError, Exit.UNREACHABLE,
@@ -358,7 +364,7 @@ CATALOGUE: dict[str, Entry] = {
     "SWL-309": Entry(
         "journal-damaged", StateError, Exit.FAILED,
         "both copies of the assignment journal are damaged: {detail}",
-        "running workloads were left alone; the damaged files were kept beside the new ones",
+        "containers run on, processes had ended with the agent; the damaged files were kept beside the new ones",
         "no action is needed when the coordinator can be reached: it sends the assignments again",
     ),
     "SWL-310": Entry(

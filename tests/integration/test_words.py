@@ -96,6 +96,7 @@ def test_what_is_not_there_or_not_allowed_is_named(
         (("--token-file", "/dev/zero"), "SWL-114", 1),
         (("--token-file", "/tmp"), "SWL-114", 1),
         (("--token-file", "/dev/null"), "SWL-101", 4),
+        (("--token", ""), "SWL-118", 4),
         (("--node-name", b"\xff"), "SWL-401", 2),
         (("--cluster", b"\xff:1"), "SWL-401", 2),
         (("--api-port", "99999", "--max-memory-mb", "-1", "--log-level", "loud"), "SWL-401", 2),
