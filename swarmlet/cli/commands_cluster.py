@@ -67,6 +67,7 @@ def init(args: argparse.Namespace, render: Renderer) -> Exit:
     from swarmlet.coordinator.founding import init_cluster  # noqa: PLC0415 - loads cryptography
 
     directory = cluster_settings(args).config.data_dir
+    _check_database(directory)
     record = init_cluster(Path(directory), args.name, SystemClock())
     render.out(record.cluster_id)
     render.say(f"cluster {record.name} was founded in {directory}")
@@ -91,6 +92,7 @@ def start(args: argparse.Namespace, render: Renderer) -> Exit | int:
     from swarmlet.report import logs  # noqa: PLC0415 - only programs that go on log
 
     loaded = cluster_settings(args)
+    _check_database(loaded.config.data_dir)
     logs.configure("debug" if args.debug else loaded.config.log_level, loaded.config.log_format)
     for warning in loaded.warnings:
         render.warn(warning)
@@ -196,7 +198,7 @@ def up_command(args: argparse.Namespace, render: Renderer) -> Exit | int:
 
 
 def _check_database(directory: str) -> None:
-    """Refuse to found a second cluster with the keys of one whose database is gone.
+    """Refuse to found a second cluster with the keys of one whose database is gone, or to start without it.
 
     Founding makes the database before the keys, so keys alone are never what a killed one left.
 

@@ -95,7 +95,7 @@ def test_keys_without_their_database_found_no_second_cluster(world: World) -> No
     world.stratoswarm_ok("down")
     for path in world.cluster_dir.glob("cluster.db*"):
         path.unlink()
-    for words in (("up",), ("up", "--detach")):
+    for words in (("up",), ("up", "--detach"), ("cluster", "init"), ("cluster", "start")):
         done = world.stratoswarm(*words)
         assert (done.returncode, "error SWL-615" in done.stderr) == (1, True)
         assert "backup" in done.stderr
