@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from swarmlet.config.resolve import Problem
-from swarmlet.errors import error
+from swarmlet.errors import ConfigError, error
 from swarmlet.model.address import is_loopback, parse_address
 
 _NOT_YET = (
@@ -40,6 +40,18 @@ def check_tls(*, tls_enabled: bool, address: str) -> None:
     """
     if not tls_enabled and not is_loopback(parse_address(address, 1).host):
         raise error("SWL-402", address=address)
+
+
+def tls_problems(values: Mapping[str, object], prefix: str) -> tuple[Problem, ...]:
+    """Return the refusal that speaking to the chosen cluster would meet, as a problem of the settings."""
+    cluster = values.get("cluster")
+    if values.get("tls_enabled") is not False or not isinstance(cluster, str):
+        return ()
+    try:
+        check_tls(tls_enabled=False, address=cluster)
+    except ConfigError as refusal:
+        return (Problem(f"{prefix}TLS_ENABLED", "false", "together", str(refusal), refusal.next),)
+    return ()
 
 
 class Place(NamedTuple):

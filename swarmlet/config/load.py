@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 import msgspec
 
 from swarmlet.config import cluster_keys, keys
-from swarmlet.config.check import Place, complete_address, default_data_dir, later, port_clashes
+from swarmlet.config.check import Place, complete_address, default_data_dir, later, port_clashes, tls_problems
 from swarmlet.config.keys import Key
 from swarmlet.config.privilege import home
 from swarmlet.config.resolve import (
@@ -110,7 +110,7 @@ def load(
     Raises:
         ConfigError: ``SWL-401``, which names everything that is wrong at once.
     """
-    found = examine(program, flags, config_file, environ)
+    found = _gather(program, flags, config_file, environ)
     if found.problems:
         lines = "".join(f"\n  {problem}" for problem in found.problems)
         raise error("SWL-401", count=str(len(found.problems)), problems=lines, look=program.look)
@@ -123,7 +123,20 @@ def examine(
     config_file: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Resolution:
-    """Return what :func:`load` would use, problems as values: ``config show`` works with bad settings."""
+    """Return what :func:`load` would use, problems as values: ``config show`` works with bad settings.
+
+    What only speaking to the cluster would meet is told beforehand.
+    """
+    found = _gather(program, flags, config_file, environ)
+    return found._replace(problems=found.problems + tls_problems(found.values, program.prefix))
+
+
+def _gather(
+    program: Program[Settings],
+    flags: Mapping[str, str | None] | None,
+    config_file: str | None,
+    environ: Mapping[str, str] | None,
+) -> Resolution:
     surroundings = os.environ if environ is None else environ
     sources = [
         from_flags(program.keys, flags or {}),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+import pytest
+
 from swarmlet.config import show
 from swarmlet.config.keys import KEYS
 from swarmlet.config.load import NODE, examine, load
@@ -55,3 +57,15 @@ def test_flags_made_from_the_table_reach_the_loader():
     assert loaded.config.node_name == "a"
     assert loaded.config.max_cpu_cores == 2.0
     assert "--tls" not in parser.format_help()
+
+
+@pytest.mark.parametrize(
+    ("cluster", "refused"), [("192.0.2.7", True), ("pi.example:7946", True), ("127.0.0.1", False), ("", False)]
+)
+def test_tls_turned_off_for_another_machine_is_shown_with_what_a_join_says_of_it(cluster, refused):
+    environ = {"SWARM_TLS_ENABLED": "false", "SWARM_CLUSTER": cluster}
+    row = rows(**environ)["SWARM_TLS_ENABLED"]
+    assert row.value == "false"
+    assert row.problem.startswith("SWL-402: SWARM_TLS_ENABLED=false is for loopback only") is refused
+    assert bool(examine(NODE, environ=environ).problems) is refused
+    assert load(NODE, environ=environ).config.tls_enabled is False  # commands without a cluster go on
