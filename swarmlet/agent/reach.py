@@ -29,8 +29,10 @@ _CLOCK = SystemClock()
 class ReachView(msgspec.Struct, frozen=True):
     """What was found at one address.
 
-    ``trusted`` is true when its key is the one expected, ``None`` when none was expected. ``skew_s`` is how
-    far this machine's clock is ahead, known only from a trusted coordinator.
+    ``trusted`` is true when its key is the one expected, ``None`` when none was expected. ``key`` is
+    ``SHA256:`` and 64 hex digits, as ``stratoswarm cluster status`` shows it; of a key that is not the one
+    expected only the first 16 of them, and dots. ``skew_s`` is how far this machine's clock is ahead, known
+    only from a trusted coordinator.
     """
 
     address: str
@@ -106,24 +108,22 @@ async def _try(link: Link, name: str, address: str, expected: Known) -> ReachVie
         connection = link.dial(address, tls, timeout_ms=int(_TIMEOUT_S * 1000))
         await connection.opened(_TIMEOUT_S)
         rtt_ms = (_CLOCK.boot() - began) * 1000
-        return await _greeted(connection, name, address, rtt_ms)
+        key = f"SHA256:{expected.pins[0].hex()}" if len(expected.pins) == 1 else None
+        return await _greeted(connection, ReachView(name, address, reached=True, rtt_ms=rtt_ms, key=key))
     except ConnectionClosedError as ended:
         return _refused(name, address, ended, (_CLOCK.boot() - began) * 1000, expected)
     except TimeoutError:
         return ReachView(name, address, reached=False, problem="it did not answer in time", code="SWL-200")
 
 
-async def _greeted(connection: Connection, name: str, address: str, rtt_ms: float) -> ReachView:
+async def _greeted(connection: Connection, seen: ReachView) -> ReachView:
     challenge = await connection.receive(_TIMEOUT_S)
     connection.close()
     if not isinstance(challenge, Challenge):
-        return ReachView(name, address, reached=True, rtt_ms=rtt_ms, problem="it said something unexpected")
+        return msgspec.structs.replace(seen, problem="it said something unexpected")
     skew_s = (_CLOCK.wall_ms() - challenge.time_ms) / 1000
-    return ReachView(
-        name,
-        address,
-        reached=True,
-        rtt_ms=rtt_ms,
+    return msgspec.structs.replace(
+        seen,
         trusted=True,
         cluster=challenge.cluster_name,
         seen=challenge.seen,

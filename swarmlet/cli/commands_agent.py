@@ -301,10 +301,11 @@ def _reach_table(found: tuple[ReachView, ...]) -> tuple[tuple[str, ...], list[li
             "yes" if one.reached else "no",
             "-" if one.rtt_ms is None else f"{one.rtt_ms:.0f} ms",
             {True: "yes", False: "NO", None: "unknown"}[one.trusted],
-            one.cluster or one.key or "-",
+            one.cluster or "-",
+            one.key or "-",
             "-" if one.skew_s is None else f"{one.skew_s:+.1f} s",
             one.problem or "-",
         ]
         for one in found
     ]
-    return ("ADDRESS", "REACHED", "TIME", "TRUSTED", "CLUSTER OR KEY", "CLOCK", "PROBLEM"), rows
+    return ("ADDRESS", "REACHED", "TIME", "TRUSTED", "CLUSTER", "KEY", "CLOCK", "PROBLEM"), rows

@@ -145,10 +145,14 @@ def _reached(seen: ReachView) -> Iterator[Finding]:
     if seen.trusted is False:
         yield _finding("trust", FAILED, str(seen.problem), error(seen.code or "SWL-202").next)
     elif seen.trusted is None:
-        fix = "give the token (--token-file FILE), or compare with  stratoswarm cluster status"
+        fix = (
+            "give the token (--token-file FILE), or compare it with the beginning of the key that"
+            "  stratoswarm cluster status  shows"
+        )
         yield _finding("trust", UNKNOWN, f"no key to compare with; it shows {seen.key}", fix)
     else:
-        yield _finding("trust", OK, f"cluster {seen.cluster}, by its key")
+        key = "" if seen.key is None else f" {seen.key}"
+        yield _finding("trust", OK, f"cluster {seen.cluster}, by its key{key}")
     if seen.skew_s is not None:
         yield _skew(seen.skew_s)
 

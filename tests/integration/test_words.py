@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -109,6 +110,40 @@ def test_a_join_that_cannot_be_meant_is_refused_and_makes_nothing(
     done = run([str(BIN / "swarmlet"), "join", "--once", "--data-dir", str(tmp_path / "d"), *words])
     refused(done, code, exit_code)
     assert not (tmp_path / "d" / "identity").exists()
+
+
+def test_the_key_of_the_cluster_reads_the_same_wherever_it_is_shown(cluster: World, tmp_path: Path) -> None:
+    key = cluster.view("cluster", "status")["fingerprint"]
+    assert len(key) == len("SHA256:") + 64
+    member = ("--data-dir", str(cluster.directory / "pi"))
+    (known,) = json.loads(cluster.swarmlet("test-connection", *member, "-o", "json").stdout)["items"]
+    assert (known["trusted"], known["key"]) == (True, key)
+    assert f"by its key {key}" in cluster.swarmlet("doctor", *member).stdout
+    stranger = ("--data-dir", str(tmp_path / "none"), "--cluster", f"127.0.0.1:{cluster.port}")
+    shown = cluster.swarmlet("test-connection", *stranger)
+    assert f"{key[:23]}..." in shown.stdout
+    assert "the beginning of the one that  stratoswarm cluster status  shows" in shown.stderr
+    looked = cluster.swarmlet("doctor", *stranger).stdout
+    assert f"it shows {key[:23]}..." in looked
+    assert "the beginning of the key that  stratoswarm cluster status  shows" in looked
+
+
+def test_what_never_ran_is_shown_without_a_code_and_with_its_reason(cluster: World) -> None:
+    done = cluster.stratoswarm("run", "--name", "never", "--wait", "--", "/no/such")
+    assert (done.returncode, "error SWL-512" in done.stderr) == (1, True)
+    assert cluster.view("inspect", "never")["exit_code"] is None
+    shown = cluster.stratoswarm_ok("inspect", "never")
+    assert "exit:     none, it failed to start\n" in shown
+    assert "SWL-501: the command /no/such does not exist" in shown
+
+
+def test_logs_of_several_replicas_name_the_one_they_are_of(cluster: World) -> None:
+    run = ("run", "--name", "three", "--replicas", "3", "--wait", "--", "sh", "-c", "echo $SWARM_REPLICA")
+    cluster.stratoswarm_ok(*run)
+    first = cluster.stratoswarm("logs", "three")
+    assert "replica 0 on pi of three, which has 3" in first.stderr
+    assert cluster.stratoswarm("logs", "three", "--replica", "2").stderr == ""
+    refused(cluster.stratoswarm("logs", "three", "--replica", "3"), "SWL-608", 2)
 
 
 @pytest.mark.parametrize("words", [("nodes", "ls"), ("audit",), ("cluster", "create-join-token")])

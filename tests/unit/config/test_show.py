@@ -60,7 +60,8 @@ def test_flags_made_from_the_table_reach_the_loader():
 
 
 @pytest.mark.parametrize(
-    ("cluster", "refused"), [("192.0.2.7", True), ("pi.example:7946", True), ("127.0.0.1", False), ("", False)]
+    ("cluster", "refused"),
+    [("192.0.2.7", True), ("pi.example:7946", True), ("127.0.0.1", False), ("", False)],
 )
 def test_tls_turned_off_for_another_machine_is_shown_with_what_a_join_says_of_it(cluster, refused):
     environ = {"SWARM_TLS_ENABLED": "false", "SWARM_CLUSTER": cluster}
