@@ -44,6 +44,7 @@ DOCUMENTS = {
     "docs/errors.md": errors,
     "docs/operations.md": operations,
     "deploy/swarmlet.service": lambda: recipes.AGENT_UNIT,
+    "deploy/containers.conf": lambda: recipes.CONTAINERS_UNIT,
     "deploy/compose.yaml": lambda: recipes.COMPOSE,
     "deploy/user-data.yaml": user_data,
 }

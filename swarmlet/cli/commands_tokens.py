@@ -94,10 +94,10 @@ def _show(minted: MintedView, text: str, render: Renderer) -> None:
     render.say("")
     render.say("on the device, one of:")
     render.say(f"  swarmlet join --token {text}")
-    render.say(
-        "  docker run -d --restart unless-stopped --network host --name swarmlet -v /opt/swarmlet:/data \\\n"
-        f"    {recipes.IMAGE} join --token {text}"
-    )
+    socket = f" \\\n    -v {recipes.SOCKET_MOUNT}" if "docker" in minted.allow else ""
+    render.say(f"  {recipes.DOCKER_RUN}{socket} \\\n    {recipes.IMAGE} join --token {text}")
+    if socket:
+        render.say(f"  (it allows containers, so Docker's socket is mounted: {recipes.SOCKET_MEANS})")
     render.say(f"with the token in a file, ready to paste: --output {' | '.join(recipes.RECIPES)}")
     render.say(_revocable(minted))
 
@@ -113,7 +113,8 @@ def _devices(minted: MintedView) -> str:
 
 def _invitation(minted: MintedView, text: str) -> recipes.Invitation:
     endpoint = minted.endpoints[0] if minted.endpoints else "HOST:PORT"
-    return recipes.Invitation(text, endpoint, instant(minted.expires_ms), _devices(minted))
+    containers = "docker" in minted.allow
+    return recipes.Invitation(text, endpoint, instant(minted.expires_ms), _devices(minted), containers)
 
 
 def _as_json(minted: MintedView, text: str) -> dict[str, object]:

@@ -18,6 +18,12 @@ IMAGE: Final = "stratoswarm/swarmlet:latest"
 TOKEN_FILE: Final = "/etc/swarmlet/token"  # noqa: S105 - a path
 VENV: Final = "/usr/local/lib/swarmlet"
 UNIT_FILE: Final = "/etc/systemd/system/swarmlet.service"
+DROP_IN_FILE: Final = f"{UNIT_FILE}.d/containers.conf"
+#: Docker's socket for the agent's container: what it takes to run containers there.
+SOCKET_MOUNT: Final = "/var/run/docker.sock:/var/run/docker.sock"
+_BESIDE: Final = "containers.conf"
+#: What that means, wherever it is given.
+SOCKET_MEANS: Final = "who may use Docker is root on this device"
 
 
 class Invitation(NamedTuple):
@@ -28,12 +34,14 @@ class Invitation(NamedTuple):
         cluster: The address devices reach first, as ``host:port``.
         expires: When the token ends, as people read it.
         devices: How many it admits, as people read it.
+        containers: Whether its nodes may be given containers, which takes Docker's socket on the device.
     """
 
     token: str
     cluster: str
     expires: str
     devices: str
+    containers: bool = False
 
 
 #: The unit of the agent. Its hardening goes as far as a workload of a stranger may still be given to it.
@@ -117,6 +125,26 @@ SystemCallErrorNumber=EPERM
 WantedBy=multi-user.target
 """
 
+#: Beside the unit where the agent may use Docker.
+CONTAINERS_UNIT: Final = f"""\
+# {DROP_IN_FILE}
+# For workloads that are containers. Who may use Docker is root on this device, so the agent may as well be root,
+# with few capabilities: then each workload that is a process gets a user of its own, which Docker does not serve.
+[Service]
+DynamicUser=no
+User=root
+CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_SETGID CAP_SETUID
+"""
+
+_SOCKET_OFF: Final = f"""\
+      # For workloads that are containers ({SOCKET_MEANS}):
+      # - {SOCKET_MOUNT}
+"""
+_SOCKET_ON: Final = f"""\
+      # For workloads that are containers, which the token allows ({SOCKET_MEANS}):
+      - {SOCKET_MOUNT}
+"""
+
 COMPOSE: Final = f"""\
 # One device as a member of a StratoSwarm cluster. The token is in a file that only root can read:
 #   stratoswarm cluster create-join-token -q |
@@ -133,8 +161,7 @@ services:
     stop_grace_period: 20s
     volumes:
       - /opt/swarmlet:/data
-      # For workloads that are containers (who may use Docker is root on this device):
-      # - /var/run/docker.sock:/var/run/docker.sock
+{_SOCKET_OFF}\
     secrets:
       - token
     # It starts as root to read the token and to own /data, and drops to a user of its own for good.
@@ -165,9 +192,15 @@ fi
 """
 
 
+#: The start of the specification's line.
+DOCKER_RUN: Final = (
+    "docker run -d --restart unless-stopped --network host --name swarmlet -v /opt/swarmlet:/data"
+)
+
+
 def docker(invitation: Invitation) -> str:
     """Return the container form, and below it, as a comment, the one line of the specification."""
-    start = "docker run -d --restart unless-stopped --network host --name swarmlet -v /opt/swarmlet:/data"
+    start = DOCKER_RUN + (f" -v {SOCKET_MOUNT}" if invitation.containers else "")
     join = f"{IMAGE} join"
     filed = (
         f"{start} \\\n  -v {TOKEN_FILE}:/run/secrets/token:ro \\\n"
@@ -184,7 +217,8 @@ def compose(invitation: Invitation) -> str:
     """Return the container form as a compose file with the token as its secret, and its start."""
     place = "/etc/swarmlet/compose.yaml"
     start = f"docker compose -f {place} up -d </dev/null\n"
-    body = _token(invitation) + _file(place, COMPOSE) + start
+    text = COMPOSE.replace(_SOCKET_OFF, _SOCKET_ON) if invitation.containers else COMPOSE
+    body = _token(invitation) + _file(place, text) + start
     return _head(invitation, "Docker with its compose plugin") + _as_root(body)
 
 
@@ -194,10 +228,11 @@ def systemd(invitation: Invitation) -> str:
         _token(invitation)
         + "".join(f"{line} </dev/null\n" for line in _install())
         + _file(UNIT_FILE, AGENT_UNIT)
+        + (_drop_in() if invitation.containers else "")
         + "systemctl daemon-reload\nsystemctl enable --now swarmlet.service\n"
     )
     needs = "Python 3.11 or newer with venv (apt-get install python3-venv)"
-    return _head(invitation, needs) + _as_root(body)
+    return _head(invitation, needs, _BESIDE) + _as_root(body)
 
 
 def cloud_init(invitation: Invitation) -> str:
@@ -211,11 +246,13 @@ def cloud_init(invitation: Invitation) -> str:
         "# cloud-init. The first boot makes the device a member. Where the memory control group is off, as",
         "# Raspberry Pi OS has it, it is put on in cmdline.txt, and the device restarts once.",
         f"# The token admits {invitation.devices} until {invitation.expires}.",
+        *([f"# {_allows(_BESIDE)}"] if invitation.containers else []),
         "package_update: true",
         "packages: [python3-venv]",
         "write_files:",
         *_written(TOKEN_FILE, "0600", invitation.token),
         *_written(UNIT_FILE, "0644", unit),
+        *(_written(DROP_IN_FILE, "0644", CONTAINERS_UNIT) if invitation.containers else []),
         "runcmd:",
         *_block("  - ", _MEMORY_CGROUP),
         *_block("  - ", "set -e\n" + "\n".join(commands)),
@@ -244,11 +281,20 @@ def _install() -> list[str]:
     ]
 
 
-def _head(invitation: Invitation, needs: str) -> str:
+def _head(invitation: Invitation, needs: str, given: str = "its socket") -> str:
+    allows = f"# {_allows(given)}\n" if invitation.containers else ""
     return (
         f"# Paste this into a shell of the device. It needs {needs}.\n"
-        f"# The token admits {invitation.devices} until {invitation.expires}.\n"
+        f"# The token admits {invitation.devices} until {invitation.expires}.\n{allows}"
     )
+
+
+def _allows(given: str) -> str:
+    return f"It allows containers, so that the agent gets Docker ({given}): {SOCKET_MEANS}."
+
+
+def _drop_in() -> str:
+    return f"mkdir -p {UNIT_FILE}.d\n" + _file(DROP_IN_FILE, CONTAINERS_UNIT)
 
 
 def _as_root(body: str) -> str:

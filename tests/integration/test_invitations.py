@@ -27,6 +27,15 @@ def test_the_three_lines_are_data_and_the_ways_to_use_them_are_narration(cluster
     assert all(name in done.stderr for name in recipes.RECIPES)
 
 
+def test_a_token_that_allows_containers_says_so_where_it_mounts_dockers_socket(cluster: World) -> None:
+    for allow, shown in (("docker,gpu", True), ("gpu", False)):
+        lines = cluster.stratoswarm(*CREATE, "--allow", allow).stderr
+        pasted = cluster.stratoswarm(*CREATE, "--allow", allow, "-o", "docker").stdout
+        assert (f"-v {recipes.SOCKET_MOUNT}" in lines) is shown
+        assert (f"-v {recipes.SOCKET_MOUNT}" in pasted) is shown
+        assert (recipes.SOCKET_MEANS in lines) is shown
+
+
 @pytest.mark.parametrize("form", recipes.RECIPES)
 def test_a_form_holds_a_token_that_is_one_and_what_to_paste_alone_is_data(cluster: World, form: str) -> None:
     done = cluster.stratoswarm(*CREATE, "--output", form)

@@ -17,6 +17,8 @@ from swarmlet.cli.parser import parse
 
 TOKEN = "swarm_join_" + "a1B2" * 60
 INVITATION = recipes.Invitation(TOKEN, "192.168.1.100:7946", "2024-08-01 15:30:00 UTC", "one device")
+CONTAINERS = INVITATION._replace(containers=True)
+SOCKET = "/var/run/docker.sock:/var/run/docker.sock"
 SHELL_FORMS = ["docker", "compose", "systemd"]
 
 #: Writes its arguments and its standard input, which a prompt or a program could take from what is pasted.
@@ -87,6 +89,47 @@ def test_the_container_is_started_with_the_token_file_mounted(device: Device) ->
     assert "/etc/swarmlet/token:/run/secrets/token:ro" in words[:at]
     args, _ = parse(node.build(), words[at + 1 :])
     assert (args.token, args.token_file) == (None, "/run/secrets/token")
+
+
+@pytest.mark.parametrize("form", recipes.RECIPES)
+def test_only_a_token_that_allows_containers_gives_docker_and_says_what_that_means(form: str) -> None:
+    said = "It allows containers, so that the agent gets Docker"
+    with_it, without = recipes.RECIPES[form](CONTAINERS), recipes.RECIPES[form](INVITATION)
+    (line,) = [line for line in with_it.splitlines() if said in line]
+    assert line.startswith("# ")
+    assert recipes.SOCKET_MEANS in line
+    assert len(line) <= 120
+    assert said not in without
+    assert recipes.CONTAINERS_UNIT.splitlines()[0] not in without
+
+
+def test_the_container_is_given_dockers_socket_when_the_token_allows_containers(device: Device) -> None:
+    (call,) = device.paste(recipes.docker(CONTAINERS))
+    words = shlex.split(call)
+    assert words[words.index(SOCKET) - 1] == "-v"
+    assert words.index(SOCKET) < words.index(recipes.IMAGE)
+    assert f"-v {SOCKET} stratoswarm/swarmlet:latest join" in recipes.docker(CONTAINERS).splitlines()[-1]
+    assert SOCKET not in recipes.docker(INVITATION)
+
+
+def test_the_compose_file_mounts_dockers_socket_when_the_token_allows_containers(device: Device) -> None:
+    device.paste(recipes.compose(CONTAINERS))
+    written = yaml.safe_load((device.root / "etc/swarmlet/compose.yaml").read_text())
+    assert written["services"]["swarmlet"]["volumes"] == ["/opt/swarmlet:/data", SOCKET]
+    usual = yaml.safe_load(recipes.COMPOSE)
+    assert usual["services"]["swarmlet"]["volumes"] == ["/opt/swarmlet:/data"]
+    written["services"]["swarmlet"]["volumes"].pop()
+    written["secrets"] = usual["secrets"]  # its path is that of the device of this test
+    assert written == usual
+
+
+def test_the_unit_may_use_docker_when_the_token_allows_containers(device: Device) -> None:
+    assert device.paste(recipes.systemd(CONTAINERS)) == device.paste(recipes.systemd(INVITATION))[:4]
+    drop_in = device.root / "etc/systemd/system/swarmlet.service.d/containers.conf"
+    assert drop_in.read_text().replace(str(device.root), "") == recipes.CONTAINERS_UNIT
+    files = {one["path"]: one for one in yaml.safe_load(recipes.cloud_init(CONTAINERS))["write_files"]}
+    assert files[recipes.DROP_IN_FILE]["content"] == recipes.CONTAINERS_UNIT
+    assert recipes.DROP_IN_FILE not in recipes.cloud_init(INVITATION)
 
 
 def test_the_line_of_the_specification_is_there_whole_and_commented_out() -> None:
