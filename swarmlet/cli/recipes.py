@@ -128,8 +128,9 @@ WantedBy=multi-user.target
 #: Beside the unit where the agent may use Docker.
 CONTAINERS_UNIT: Final = f"""\
 # {DROP_IN_FILE}
-# For workloads that are containers. Who may use Docker is root on this device, so the agent may as well be root,
-# with few capabilities: then each workload that is a process gets a user of its own, which Docker does not serve.
+# For workloads that are containers. Who may use Docker is root on this device, so the agent may as well be
+# root, with few capabilities: then each workload that is a process gets a user of its own, which Docker does
+# not serve.
 [Service]
 DynamicUser=no
 User=root
