@@ -14,17 +14,15 @@ from swarmlet.cli.render import Renderer
 from swarmlet.cli.words import instant, number, whole
 from swarmlet.clock import SystemClock
 from swarmlet.errors import CATALOGUE, Exit, SwarmletError, WorkError, error
-from swarmlet.model.membership import NodeState
 from swarmlet.model.requests import ResourcesRequest, SubmitRequest
 from swarmlet.model.views import (
     FINISHED,
-    NodeView,
     PlacementView,
     WorkloadList,
     WorkloadState,
     WorkloadView,
 )
-from swarmlet.model.workload import AssignmentState, Kind, OnPartition, RestartPolicy
+from swarmlet.model.workload import TERMINAL, Kind, OnPartition, RestartPolicy
 from swarmlet.tokens.durations import parse_duration
 
 _PLACE_TIMEOUT_S = 30.0
@@ -86,7 +84,7 @@ def run(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit | int:
     if args.wait:
         item = wait_until(
             lambda: admin.get(WorkloadView, path),
-            lambda one: one.state in FINISHED,
+            _over,
             timeout_s=limit,
             late=partial(_late, limit),
             say=render.say,
@@ -364,38 +362,31 @@ def stop(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
     """Ask workloads to end, and wait until they did."""
     for name in args.workload:
         item = admin.change(WorkloadView, "POST", f"/v1/workloads/{part(name)}/stop")
-        if not args.no_wait and item.state not in FINISHED:
+        if not args.no_wait and not _over(item):
             path = f"/v1/workloads/{part(item.workload_id)}"
             limit = item.spec.stop_grace_s + _PLACE_TIMEOUT_S
             item = wait_until(
                 lambda path=path: admin.get(WorkloadView, path),  # type: ignore[misc]
-                lambda one: one.state in FINISHED,
+                _over,
                 timeout_s=limit,
                 late=partial(_late, limit),
                 say=render.say,
             )
         render.out(item.name)
-        away = _still_there(item, admin)
-        if away:
+        if item.state is WorkloadState.STOPPING and _over(item):
             render.say(
-                f"{item.name} will be stopped when {' and '.join(away)} is back: it is away, and what it runs"
-                " may go on until then; next: stratoswarm nodes ls"
+                f"{item.name} is stopping: {item.reason}, and what it runs there may go on until it is back;"
+                " next: stratoswarm nodes ls"
             )
         else:
             render.say(f"{item.name} is {item.state}")
     return Exit.DONE
 
 
-def _still_there(item: WorkloadView, admin: Admin) -> list[str]:
-    """Return the nodes that are away and may still run replicas of a workload that was asked to end."""
-    if item.spec.on_partition is OnPartition.STOP:
-        return []  # the node ends it by itself
-    lost = {one.node_uid: one.node for one in item.assignments if one.state is AssignmentState.LOST}
-    return [
-        name
-        for uid, name in lost.items()
-        if admin.get(NodeView, f"/v1/nodes/{part(uid)}").state in (NodeState.SUSPECT, NodeState.DOWN)
-    ]
+def _over(item: WorkloadView) -> bool:
+    """Say whether nothing more can be waited for: it ended, or only nodes that are away have not ended it."""
+    told = all(one.state in TERMINAL for one in item.assignments)
+    return item.state in FINISHED or (item.state is WorkloadState.STOPPING and told)
 
 
 def _now_ms() -> int:

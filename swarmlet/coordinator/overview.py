@@ -36,7 +36,12 @@ def overview(
     """Return the cluster as it is now."""
     nodes = Counter(node.state.value for node in picture.nodes.values() if node.state not in _PAST)
     workloads = Counter(
-        standing(workload, picture.latest(workload.workload_id), picture.nodes).state.value
+        standing(
+            workload,
+            picture.latest(workload.workload_id),
+            picture.nodes,
+            picture.of_workload(workload.workload_id) if workload.stopping else (),
+        ).state.value
         for workload in picture.workloads.values()
     )
     return ClusterView(

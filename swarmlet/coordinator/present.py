@@ -129,8 +129,8 @@ def workload_view(
 ) -> WorkloadView:
     """Return one workload as it is shown; ``placement`` is the last decision about its replicas."""
     latest = picture.latest(workload.workload_id)
-    now = standing(workload, latest, picture.nodes)
     records = picture.of_workload(workload.workload_id)
+    now = standing(workload, latest, picture.nodes, records)
     current = [record for record in records if latest.get(record.replica) is record]
     past = [record for record in records if latest.get(record.replica) is not record]
     return WorkloadView(

@@ -12,11 +12,12 @@ from typing import NamedTuple
 from swarmlet.model.membership import NodeState
 from swarmlet.model.records import AssignmentRecord, NodeRecord, WorkloadRecord
 from swarmlet.model.views import WorkloadState
-from swarmlet.model.workload import TERMINAL, AssignmentState
+from swarmlet.model.workload import TERMINAL, AssignmentState, OnPartition
 
 _HOMELESS = frozenset({AssignmentState.LOST, AssignmentState.STOPPED})
 _COMING = frozenset({AssignmentState.ASSIGNED, AssignmentState.PREPARING})
 _HEARD_OF = frozenset({NodeState.READY, NodeState.SUSPECT})
+_AWAY = frozenset({NodeState.SUSPECT, NodeState.DOWN})
 
 
 class Standing(NamedTuple):
@@ -33,6 +34,7 @@ def standing(
     workload: WorkloadRecord,
     latest: Mapping[int, AssignmentRecord],
     nodes: Mapping[str, NodeRecord],
+    records: Iterable[AssignmentRecord] = (),
 ) -> Standing:
     """Tell where a workload stands.
 
@@ -40,17 +42,46 @@ def standing(
         workload: Its row.
         latest: The newest assignment of each replica that ever had one.
         nodes: By uid.
+        records: All its assignments, of which older ones may still run where the node is away; they matter
+            to a workload that was asked to end.
     """
     current = [latest[replica] for replica in range(workload.spec.replicas) if replica in latest]
-    state = _state(workload, current)
+    away = unconfirmed(workload, records, nodes)
+    state = WorkloadState.STOPPING if away else _state(workload, current)
     changes = [record.state_since_ms for record in current]
     return Standing(
         state,
         max(changes, default=workload.created_ms),
-        _reason(workload, state, current, nodes),
+        f"{_named(away)} away" if away else _reason(workload, state, current, nodes),
         sum(_runs(record, nodes) for record in current),
         _exit_code(state, current),
     )
+
+
+def unconfirmed(
+    workload: WorkloadRecord, records: Iterable[AssignmentRecord], nodes: Mapping[str, NodeRecord]
+) -> tuple[str, ...]:
+    """Return the names of nodes that are away and may still run what was asked to end.
+
+    What was given up with its node runs on there by policy. A node that was back since then has dropped it.
+    """
+    if not workload.stopping:
+        return ()
+    keeps = workload.spec.on_partition is not OnPartition.STOP
+    away: set[str] = set()
+    for record in records:
+        node = nodes.get(record.node_uid)
+        if node is None or node.state not in _AWAY:
+            continue
+        this_time = node.state is NodeState.DOWN and record.state_since_ms >= node.state_since_ms
+        given_up = record.state is AssignmentState.LOST and keeps and this_time
+        if given_up or record.state not in TERMINAL:
+            away.add(node.name)
+    return tuple(sorted(away))
+
+
+def _named(nodes: tuple[str, ...]) -> str:
+    return f"node {nodes[0]} is" if len(nodes) == 1 else f"nodes {' and '.join(nodes)} are"
 
 
 def _state(workload: WorkloadRecord, current: list[AssignmentRecord]) -> WorkloadState:

@@ -184,7 +184,7 @@ class WorkloadState(enum.StrEnum):
     PENDING = "pending"  # at least one replica has no node, and the reason says why
     STARTING = "starting"  # being placed or made ready, not all run yet
     RUNNING = "running"  # every replica runs, or ran to success with others still running
-    STOPPING = "stopping"  # asked to end, not all ended
+    STOPPING = "stopping"  # asked to end, not all ended, or a node that is away has not said so
     SUCCEEDED = "succeeded"  # every replica ended with 0
     FAILED = "failed"  # every replica ended, one of them badly
     STOPPED = "stopped"  # ended because someone asked

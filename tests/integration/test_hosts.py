@@ -117,6 +117,7 @@ def test_n4_a_pulled_cable_moves_the_work_and_putting_it_back_ends_what_is_stale
 ) -> None:
     keep = hosts.run_everywhere("keep")
     single = hosts.run_everywhere("single", "--on-partition", "stop")
+    ending = hosts.run_everywhere("ending")
     before = {name: hosts.work(name) for name in ("keep", "single")}
     moved = hosts.hosts["d"]
     pulled = time.monotonic()
@@ -148,7 +149,11 @@ def test_n4_a_pulled_cable_moves_the_work_and_putting_it_back_ends_what_is_stale
 
     # Meanwhile the pulled host goes on with what may go on, and has ended what must not run twice.
     mine = [run for run in watch.living() if run.device == "a"]
-    assert [(run.workload_id, run.epoch) for run in mine] == [(keep, 1)]
+    assert sorted((run.workload_id, run.epoch) for run in mine) == sorted([(keep, 1), (ending, 1)])
+    asked = hosts.stratoswarm("stop", "ending")
+    assert (asked.returncode, "ending is stopping: node a is away" in asked.stderr) == (0, True)
+    (shown,) = [one for one in hosts.view("ps")["items"] if one["name"] == "ending"]
+    assert (shown["state"], shown["reason"]) == ("stopping", "node a is away")
 
     hosts.hosts["a"].plug()
     plugged = time.monotonic()
@@ -157,6 +162,7 @@ def test_n4_a_pulled_cable_moves_the_work_and_putting_it_back_ends_what_is_stale
         lambda: not [run for run in watch.living() if run.device == "a"], "the stale replica ending", 15
     )
     ended = time.monotonic()
+    assert hosts.view("inspect", "ending")["state"] == "stopped"
     assert overlaps(watch.runs, single) == [], "a singleton ran twice"
     (twice,) = overlaps(watch.runs, keep)
     assert (twice.first.epoch, twice.second.epoch) == (1, 2)

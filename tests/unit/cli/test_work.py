@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -15,9 +14,8 @@ from swarmlet.cli.commands_work import not_started
 from swarmlet.cli.parser import parse
 from swarmlet.cli.render import Renderer
 from swarmlet.errors import Exit, SwarmletError
-from swarmlet.model.membership import NodeState
-from swarmlet.model.views import AssignmentView, NodeView, WorkloadState, WorkloadView
-from swarmlet.model.workload import AssignmentState, OnPartition
+from swarmlet.model.views import AssignmentView, WorkloadState, WorkloadView
+from swarmlet.model.workload import AssignmentState
 
 RUNNING = msgspec.convert(
     {
@@ -146,32 +144,23 @@ def test_logs_say_whose_output_it_is_when_nobody_chose(
 
 
 @pytest.mark.parametrize(
-    ("node", "policy", "said"),
+    ("state", "reason", "said"),
     [
-        ("down", "keep", "lamp will be stopped when pi is back"),
-        ("suspect", "keep", "lamp will be stopped when pi is back"),
-        ("ready", "keep", "lamp is stopped"),
-        ("down", "stop", "lamp is stopped"),
+        (
+            WorkloadState.STOPPING,
+            "node pi is away",
+            "lamp is stopping: node pi is away, and what it runs there",
+        ),
+        (WorkloadState.STOPPED, "", "lamp is stopped\n"),
     ],
 )
 def test_stop_says_what_a_node_that_is_away_may_still_run(
-    node: str, policy: str, said: str, capsys: pytest.CaptureFixture[str]
+    state: WorkloadState, reason: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Cluster(Coordinator):
-        def get(self, kind: type[Any], path: str, **_query: str) -> Any:
-            if kind is WorkloadView:
-                return self.item
-            assert (kind, path) == (NodeView, "/v1/nodes/n1")
-            return SimpleNamespace(state=NodeState(node))
-
-    item = msgspec.structs.replace(
-        RUNNING,
-        state=WorkloadState.STOPPED,
-        spec=msgspec.structs.replace(RUNNING.spec, on_partition=OnPartition(policy)),
-        assignments=(msgspec.structs.replace(HERE, state=AssignmentState.LOST, stop=True),),
-    )
+    lost = msgspec.structs.replace(HERE, state=AssignmentState.LOST, stop=True)
+    item = msgspec.structs.replace(RUNNING, state=state, reason=reason, assignments=(lost,))
     args, _ = parse(build(), ("stop", "lamp"))
-    assert int(args.run(args, Cluster(item), Renderer(color=False))) == 0
+    assert int(args.run(args, Coordinator(item), Renderer(color=False))) == 0
     printed = capsys.readouterr()
     assert printed.out == "lamp\n"
     assert printed.err.startswith(said)

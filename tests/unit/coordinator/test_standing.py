@@ -10,6 +10,7 @@ from swarmlet.model.membership import Availability, NodeState
 from swarmlet.model.records import TokenRecord
 from swarmlet.model.views import TokenState, WorkloadState
 from swarmlet.model.workload import AssignmentState as S
+from swarmlet.model.workload import OnPartition
 from tests.fakes.records import CLUSTER, assignment, node, workload
 
 NODES = {"uid-n": node()}
@@ -68,6 +69,45 @@ def test_what_runs_on_a_lost_node_does_not_count_as_running() -> None:
     found = standing(workload(), rows, down)
     assert found.running == 0
     assert found.reason == "replica 0 is on n, which is down: no heartbeat for 15 s"
+
+
+@pytest.mark.parametrize(
+    ("state", "since_ms", "policy", "node_state", "stands_as"),
+    [
+        (S.LOST, 10, OnPartition.KEEP, NodeState.DOWN, WorkloadState.STOPPING),
+        (S.LOST, 9, OnPartition.KEEP, NodeState.DOWN, WorkloadState.STOPPED),  # it was back since then
+        (S.LOST, 10, OnPartition.STOP, NodeState.DOWN, WorkloadState.STOPPED),  # it ended it by itself
+        (S.LOST, 10, OnPartition.KEEP, NodeState.READY, WorkloadState.STOPPED),
+        (S.LOST, 10, OnPartition.KEEP, NodeState.REVOKED, WorkloadState.STOPPED),
+        (S.STOPPED, 10, OnPartition.KEEP, NodeState.DOWN, WorkloadState.STOPPED),
+        (S.RUNNING, 1, OnPartition.STOP, NodeState.SUSPECT, WorkloadState.STOPPING),
+        (S.RUNNING, 1, OnPartition.KEEP, NodeState.DOWN, WorkloadState.STOPPING),
+    ],
+)
+def test_what_a_node_that_is_away_has_not_confirmed_is_still_stopping(
+    state, since_ms, policy, node_state, stands_as
+) -> None:
+    asked = workload(stopping=True, on_partition=policy)
+    record = assignment(state=state, state_since_ms=since_ms)
+    nodes = {"uid-n": node(state=node_state, state_since_ms=10)}
+    found = standing(asked, {0: record}, nodes, [record])
+    away = stands_as is WorkloadState.STOPPING
+    assert (found.state, found.reason) == (stands_as, "node n is away" if away else "")
+    not_asked = standing(workload(on_partition=policy), {0: record}, nodes, [record])
+    assert not_asked.state is not WorkloadState.STOPPING
+
+
+def test_an_older_placement_on_a_node_that_is_away_counts_too() -> None:
+    made = Picture(CLUSTER)
+    nodes = [node(), node("m", state=NodeState.DOWN), node("k", state=NodeState.DOWN)]
+    rows = [
+        assignment(state=S.LOST, node_uid="uid-m", state_since_ms=5),
+        assignment(epoch=2, state=S.LOST, node_uid="uid-k", state_since_ms=5),
+        assignment(epoch=3, state=S.STOPPED),
+    ]
+    made.load(nodes, [workload(stopping=True)], rows)
+    shown = workload_view(made, made.workloads["w"], ())
+    assert (shown.state, shown.reason) == (WorkloadState.STOPPING, "nodes k and m are away")
 
 
 def test_every_replica_is_counted_once() -> None:
