@@ -64,12 +64,14 @@ class Options(NamedTuple):
         chosen: Fields of the config that a person chose (``api_port``, ``metrics_port``): a port that was
             chosen and is taken is an error, the default moves.
         notes: What was found before this, for ``swarmlet status`` to show.
+        timeout_s: How long a first join may knock where nothing answers.
     """
 
     once: bool = False
     reset_identity: bool = False
     chosen: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    timeout_s: float | None = None
 
 
 async def run_agent(
@@ -232,7 +234,7 @@ class Agent:
         # A member never joins again: a megabyte that most starts do without.
         from swarmlet.agent.joining import Newcomer, become_member  # noqa: PLC0415
 
-        newcomer = Newcomer(me, roads, self._vault, token)
+        newcomer = Newcomer(me, roads, self._vault, token, self._options.timeout_s)
         return await self._or_stopped(become_member(newcomer, self._steps))
 
     def _no_token(self) -> int:

@@ -57,6 +57,7 @@ class Newcomer(NamedTuple):
     roads: Roads
     vault: Vault
     token: Token
+    timeout_s: float | None = None
 
 
 async def become_member(newcomer: Newcomer, steps: Steps) -> Credentials:
@@ -82,6 +83,7 @@ async def become_member(newcomer: Newcomer, steps: Steps) -> Credentials:
         pins=claims.ca_pins,
         expires_s=claims.expires_s,
         data_dir=config.data_dir,
+        timeout_s=newcomer.timeout_s,
     )
     key = KeyPair.generate()
     application = Application(

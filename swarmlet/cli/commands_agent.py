@@ -15,7 +15,7 @@ from swarmlet.cli.settings import add_settings, node_settings
 from swarmlet.cli.standing import settle
 from swarmlet.cli.words import instant
 from swarmlet.config import keys
-from swarmlet.errors import Exit, SwarmletError
+from swarmlet.errors import Exit, SwarmletError, error
 from swarmlet.model.views import API_VERSION
 
 if TYPE_CHECKING:
@@ -59,6 +59,13 @@ class ShownSteps:
 def add_join(parser: Parser) -> None:
     """Add the options of ``join``."""
     add_common(parser)
+    parser.add_argument(
+        "--timeout",
+        metavar="TIME",
+        dest="join_timeout",
+        help="how long a first join tries where nothing answers: 30s, 10m; 7 is returned when it is over"
+        " (without it: a few times, a minute at most)",
+    )
     add_joining(parser)
     parser.set_defaults(run=join)
 
@@ -139,7 +146,7 @@ def be_agent(
     from swarmlet.agent import startup  # noqa: PLC0415 - the agent is loaded by its own commands
     from swarmlet.agent.app import Options, run_agent  # noqa: PLC0415 - as above
 
-    config = loaded.config
+    config, timeout_s = loaded.config, _join_timeout(args)
     standing = startup.standing(config)
     notes = () if standing is None else startup.take(config, standing)
     for note in notes:
@@ -151,12 +158,30 @@ def be_agent(
         reset_identity=args.reset_identity,
         chosen=frozenset(key.field for key in keys.KEYS if loaded.chosen(key.field)),
         notes=notes,
+        timeout_s=timeout_s,
     )
     path = args.token_file or config.auth_token_file
     if path is not None and path != "-":
         # Wherever it was named: no workload may read it.
         config = structs.replace(config, auth_token_file=path)
     return complete(run_agent(config, token, steps=ShownSteps(render), options=options))
+
+
+def _join_timeout(args: argparse.Namespace) -> float | None:
+    """Return how long a first join was told to try, by the one command that may be told.
+
+    Raises:
+        SwarmletError: ``SWL-400`` for what is no length of time.
+    """
+    text = getattr(args, "join_timeout", None)
+    if text is None:
+        return None
+    from swarmlet.tokens.durations import parse_duration  # noqa: PLC0415 - only when it is given
+
+    seconds = parse_duration(text)
+    if seconds == 0:
+        raise error("SWL-400", detail="--timeout 0 would not try at all", hint="--timeout 30s")
+    return float(seconds)
 
 
 def add_leave(parser: Parser) -> None:

@@ -11,9 +11,10 @@ The law:
    was checked, T3) with a 32-byte exporter and gave its challenge; ``Finish`` only after ``Saved``.
 4. An address that cannot be used gives way to the next; a refusal by the cluster itself is final. When none
    is left the most telling failure is reported, not the last.
-5. While nothing was sent, an address is tried again as often as its failure is worth (``failures.py``), and
-   for at most ``patience_s``. Once a request has left, the token may be spent, so silence is no longer a
-   reason to give up early: the same request (same key, T5) goes out again for ``patience_s`` from then.
+5. While nothing was sent, an address is tried again as often as its failure is worth (``failures.py``),
+   and for at most ``patience_s``; or, with a ``timeout_s``, until that is over (``patience.py``). Once a
+   request has left, the token may be spent, so silence is no longer a reason to give up early: the same
+   request (same key, T5) goes out again for ``patience_s`` from then.
 6. Expiry is judged by the coordinator alone (T6): here it only makes a hint.
 
 It must not import asyncio, read a clock or touch a file: ``now`` is an argument, in seconds of any monotonic
@@ -56,6 +57,7 @@ from swarmlet.join.events import (
     Unresolved,
 )
 from swarmlet.join.failures import Failure, failure_of, refusal, unexpected
+from swarmlet.join.patience import given_up, insisted, within
 from swarmlet.link.messages import PROTOCOL_VERSION, Admitted, Challenge, Refused
 
 
@@ -118,6 +120,10 @@ TABLE: dict[State, dict[type[Event], frozenset[State]]] = {
 }
 
 
+#: What an address did is noted once, and no more of it all: a peer chooses some of the words.
+MOST_NOTES = 64
+
+
 class IllegalEventError(Exception):
     """The shell reported something that cannot happen now; nothing was changed."""
 
@@ -142,6 +148,7 @@ class Plan(msgspec.Struct, frozen=True):
         reply_s: Patience with a challenge or an answer. Above the coordinator's handshake limit of 5 s.
         patience_s: How long to knock, and how long after the first request to go on asking (T5: below the ten
             minutes for which the coordinator gives the same answer).
+        timeout_s: How long to knock where nothing answers, when somebody said so.
     """
 
     names: tuple[str, ...]
@@ -153,6 +160,7 @@ class Plan(msgspec.Struct, frozen=True):
     connect_s: tuple[float, ...] = (2.5, 10.0, 30.0)
     reply_s: float = 15.0
     patience_s: float = 60.0
+    timeout_s: float | None = None
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -180,14 +188,15 @@ class JoinMachine:
         self._plan = plan
         self._dice = dice
         self._names = list(dict.fromkeys(plan.names))
+        self._nameless: list[str] = []  # of this round, worth being looked up again
         self._targets: list[Target] = []  # of this round, not tried yet
         self._known: list[Target] = []  # everything that ever resolved, for later rounds
         self._slow: list[Target] = []  # of this round, worth another one
         self._worth: dict[
             Target, float
         ] = {}  # how many rounds: one that once took a connection is no dead one
-        self._failures: list[Failure] = []
-        self._noted = ""
+        self._worst: Failure | None = None  # the most telling one
+        self._noted: set[str] = set()
         self._target = Target("", "")
         self._resolving = ""
         self._round = 0
@@ -257,7 +266,7 @@ class JoinMachine:
         self.state = State.OPEN
         self._opened_at = now
         self._exporter = event.exporter
-        return [SetTimer(self._plan.reply_s)]
+        return [SetTimer(within(self._plan.reply_s, self._left(now)))]
 
     def _on_received(self, event: Received, now: float) -> list[Action]:
         if self.state is State.SAVING:
@@ -309,53 +318,62 @@ class JoinMachine:
 
     def _next(self, now: float) -> list[Action]:
         """Dial or resolve what is left of this round, or begin the next, or fail."""
+        left = self._left(now)
+        if left is not None and left <= 0.0:
+            return self._fail_as_seen()
         if self._targets:
             self._target = self._targets.pop(0)
             self.state = State.CONNECTING
             self._dialled_at = now
             patience = self._plan.connect_s[min(self._round, len(self._plan.connect_s) - 1)]
             # The engine keeps the deadline too; the timer is for an engine that does not.
+            patience = within(patience, left)
             return [Dial(self._target.address, patience), SetTimer(patience + 1.0)]
         if self._names:
             self._resolving = self._names.pop(0)
             self.state = State.RESOLVING
-            return [Resolve(self._resolving), SetTimer(self._plan.connect_s[1])]
+            return [Resolve(self._resolving), SetTimer(within(self._plan.connect_s[1], left))]
         return self._next_round(now)
 
     def _next_round(self, now: float) -> list[Action]:
         pause = 0.25 * 2 ** min(self._round, 4)
         if self._dice is not None:
             pause *= self._dice.uniform(0.25, 1.0)
-        again = self._known
-        since = self._asked_at
+        again, names, patience_s = self._known, self._nameless, self._plan.patience_s
+        since, left = self._asked_at, self._left(now)
         if since is None:
             again = [target for target in self._slow if self._round + 1 < self._worth[target]]
-            since = self._began_at
-        if not again or now + pause - since > self._plan.patience_s:
-            worst = max(self._failures, key=lambda failure: failure.rank, default=None)
-            if worst is None:
-                return self._fail("SWL-200", {"address": "the cluster", "detail": "no address is known"})
-            return self._fail(worst.code, worst.fields)
+            since, patience_s = self._began_at, self._plan.timeout_s or patience_s
+        pause = within(pause, left)
+        over = left is None and now + pause - since > patience_s
+        if over or not (again or names):
+            return self._fail_as_seen()
         self._round += 1
         self._targets, self._slow = list(again), []
+        self._names, self._nameless = list(names), []
         self.state = State.WAITING
         if self._round > 1:
             return [SetTimer(pause)]
-        left_s = since + self._plan.patience_s - now
+        left_s = since + patience_s - now
         return [Note(f"trying again for up to {steps.span(left_s)}"), SetTimer(pause)]
 
     def _give_up(self, event: Closed, now: float) -> list[Action]:
         """Leave this address for the next."""
         failure = failure_of(event, self._target.label, asked=self._asked_at is not None)
-        self._failures.append(failure)
-        if failure.rounds > 1:
+        if self._left(now) is not None:
+            failure = insisted(failure)
+        if self._worst is None or failure.rank > self._worst.rank:
+            self._worst = failure
+        if failure.rounds > 1 and self.state is State.RESOLVING:
+            self._nameless.append(self._resolving)
+        elif failure.rounds > 1:
             self._slow.append(self._target)
             self._worth[self._target] = max(self._worth.get(self._target, 0), failure.rounds)
         actions: list[Action] = [] if self.state is State.RESOLVING else [Hangup()]
         following = self._next(now)
         note = f"{self._target_of(failure)}: {failure.short}"
-        if self.state is not State.FAILED and note != self._noted:
-            self._noted = note
+        if self.state is not State.FAILED and note not in self._noted and len(self._noted) < MOST_NOTES:
+            self._noted.add(note)
             actions.append(Note(note))
         return actions + following
 
@@ -405,6 +423,20 @@ class JoinMachine:
     def _may_wait(self, wait_s: float, now: float) -> bool:
         began = self._asked_at
         return began is not None and wait_s > 0 and now + wait_s - began <= self._plan.patience_s
+
+    def _left(self, now: float) -> float | None:
+        """Return for how many seconds yet to knock; ``None`` when nobody said, or a request has left."""
+        timeout_s = self._plan.timeout_s
+        return None if timeout_s is None or self._asked_at is not None else self._began_at + timeout_s - now
+
+    def _fail_as_seen(self) -> list[Action]:
+        """Fail with the most telling of what was seen."""
+        worst = self._worst
+        if worst is None:
+            return self._fail("SWL-200", {"address": "the cluster", "detail": "no address is known"})
+        if self._plan.timeout_s is None or self._asked_at is not None:
+            return self._fail(worst.code, worst.fields)
+        return self._fail(*given_up(worst, self._target_of(worst), self._plan.timeout_s))
 
     def _fail(self, code: str, fields: dict[str, str]) -> list[Action]:
         self.state = State.FAILED

@@ -152,6 +152,22 @@ def test_interrupting_a_join_is_130(cluster: World) -> None:
     assert not (cluster.directory / "pi" / "identity").exists()
 
 
+def test_a_join_that_was_told_how_long_waits_for_its_cluster_to_come_up(cluster: World) -> None:
+    file = token_file(cluster, "token", cluster.token())
+    assert cluster.coordinator is not None
+    assert cluster.coordinator.stop() == 0
+    words = ("join", "--once", "--token-file", str(file), "--data-dir", str(cluster.directory / "late"))
+    assert cluster.swarmlet(*words).returncode == 3
+    given_up = cluster.swarmlet(*words, "--timeout", "1s")
+    assert given_up.returncode == 7
+    assert f"error SWL-205: joining (127.0.0.1:{cluster.port}: nothing listens there)" in given_up.stderr
+    waiting = cluster.start([str(BIN / "swarmlet"), *words, "--timeout", "1m"], "late.log")
+    eventually(lambda: "nothing listens there" in waiting.output, "its first knock")
+    cluster.start_coordinator()
+    assert waiting.process.wait(timeout=30) == 0, waiting.output
+    assert cluster.swarmlet(*words, "--timeout", "soon").returncode == 2
+
+
 def test_a_removed_node_ends_with_its_reason_each_time_it_starts(cluster: World) -> None:
     agent = cluster.device("pi", token=cluster.token())
     cluster.wait_state("pi", "ready")

@@ -8,6 +8,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from swarmlet.errors import CATALOGUE, error
 from swarmlet.join.events import (
@@ -455,9 +456,9 @@ class Lawful:
             self.ended = isinstance(action, (Fail, Finish))
 
 
-@given(st.lists(st.tuples(EVENTS, st.floats(0, 20)), max_size=60))
-def test_no_sequence_of_events_breaks_the_law(events):
-    machine, law, now = JoinMachine(PLAN), Lawful(), 0.0
+@given(st.lists(st.tuples(EVENTS, st.floats(0, 20)), max_size=60), st.sampled_from([None, 0.5, 30.0]))
+def test_no_sequence_of_events_breaks_the_law(events, timeout_s):
+    machine, law, now = JoinMachine(structs.replace(PLAN, timeout_s=timeout_s)), Lawful(), 0.0
     law_events = [(Started(NOW_MS), 0.0), *events]
     for event, passed in law_events:
         now += passed
