@@ -297,7 +297,7 @@ def opened(name: str) -> Callable[[Path], None]:
         pytest.param(another("token.key"), "SWL-611", "token.key", id="damaged token key"),
         pytest.param(gone("ca/intermediate.pem"), "SWL-612", "ca/intermediate.pem", id="no intermediate"),
         pytest.param(gone("ca/root.crt"), "SWL-612", "ca/root.crt", id="no root"),
-        pytest.param(gone("cluster.db"), "SWL-601", "cluster", id="no database"),
+        pytest.param(gone("cluster.db"), "SWL-615", "cluster.db", id="no database"),
         pytest.param(empty("cluster.db"), "SWL-602", "cluster.db", id="empty database"),
         pytest.param(shutil.rmtree, "SWL-601", "cluster", id="no directory"),
     ],
