@@ -151,20 +151,23 @@ class Agent:
         self._member: Member | None = None
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ready = False
+        self._joined = False
         self._notes = list(self._options.notes)
 
     async def run(self) -> int:
         """Run from the lock to the last goodbye; see :func:`run_agent`."""
-        datadir.make(self._config.data_dir)
-        lock = datadir.lock(self._config.data_dir)
+        claim = datadir.claim(self._config.data_dir)
         try:
             with self._signals.handled():
                 return await self._locked()
         finally:
-            os.close(lock)
+            if not self._joined:
+                claim.undo()
+            os.close(claim.lock)
 
     async def _locked(self) -> int:
         known = await asyncio.to_thread(self._load)
+        self._joined = known is not None
         token = None
         if known is None:
             # It may be typed on a terminal: a signal must still be heard.
@@ -235,7 +238,9 @@ class Agent:
         from swarmlet.agent.joining import Newcomer, become_member  # noqa: PLC0415
 
         newcomer = Newcomer(me, roads, self._vault, token, self._options.timeout_s)
-        return await self._or_stopped(become_member(newcomer, self._steps))
+        made = await self._or_stopped(become_member(newcomer, self._steps))
+        self._joined = made is not None
+        return made
 
     def _no_token(self) -> int:
         if self._signals.stopped.is_set():

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import os
+from typing import NamedTuple
 
 from swarmlet.agent.lasting import refusal
 from swarmlet.errors import SwarmletError, error
@@ -19,18 +20,59 @@ from swarmlet.report.local import LOCK_NAME
 PROBE_BYTES = 65_536
 _PROBE = ".write-check"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+#: How often a lock is taken again whose file went meanwhile.
+_AGAIN = 16
 
 
-def make(path: str) -> None:
-    """Make the directory, private to this user, unless it is there.
+class Claim(NamedTuple):
+    """The directory, taken for this process.
+
+    Args:
+        path: The directory.
+        lock: The descriptor that holds the lock; closing it frees the directory.
+        file: The lock's file, when it was not there before.
+        made: The directories that were not there before, innermost first.
+    """
+
+    path: str
+    lock: int
+    file: str | None
+    made: tuple[str, ...]
+
+    def undo(self) -> None:
+        """Leave behind nothing that was not there before: for a device that did not become a member.
+
+        Only while the lock is held. Directories that anything else is in stay.
+        """
+        with contextlib.suppress(OSError):
+            if self.file is not None:
+                os.unlink(self.file)  # noqa: PTH108
+            for path in self.made:
+                os.rmdir(path)  # noqa: PTH106
+
+
+def claim(path: str) -> Claim:
+    """Make the directory unless it is there, and lock it; errors as :func:`make` and :func:`lock`."""
+    made = make(path)
+    lock_fd, file = _take(path, "swarmlet agent")
+    return Claim(path, lock_fd, file, made)
+
+
+def make(path: str) -> tuple[str, ...]:
+    """Make the directory, private to this user, unless it is there; return what was made, innermost first.
 
     Raises:
         StateError: ``SWL-301`` or ``SWL-302``.
     """
+    missing, above = [], path
+    while above and not os.path.lexists(above):
+        missing.append(above)
+        above = os.path.dirname(above)  # noqa: PTH120
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)  # noqa: PTH103 - pathlib costs milliseconds at every start
     except OSError as fault:
         raise _failure(path, fault) from None
+    return tuple(missing)
 
 
 def check_writable(path: str) -> None:
@@ -68,31 +110,55 @@ def lock(path: str, program: str = "swarmlet agent") -> int:
         LocalError: ``SWL-306``, with the process that has it.
         StateError: ``SWL-301``; the directory is not there or not ours to open.
     """
-    fd = _open_lock(path)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as fault:
-        pid = _read_pid(fd)
-        os.close(fd)
-        if fault.errno in {errno.EWOULDBLOCK, errno.EACCES}:
-            raise error("SWL-306", program=program, path=path, pid=pid) from None
-        raise _failure(path, fault) from None
+    return _take(path, program)[0]
+
+
+def _take(path: str, program: str) -> tuple[int, str | None]:
+    """Return the descriptor that holds the lock, and its file when that is new."""
+    for _ in range(_AGAIN):
+        fd, name, new = _open_lock(path)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as fault:
+            pid = _read_pid(fd)
+            os.close(fd)
+            if fault.errno in {errno.EWOULDBLOCK, errno.EACCES}:
+                raise error("SWL-306", program=program, path=path, pid=pid) from None
+            raise _failure(path, fault) from None
+        if _names(name, fd):
+            _sign(fd)
+            return fd, name if new else None
+        os.close(fd)  # whoever had it undid its claim between our opening and our locking
+    raise error("SWL-306", program=program, path=path, pid="?")
+
+
+def _sign(fd: int) -> None:
     with contextlib.suppress(OSError):  # a directory, or a full disk: the lock counts, not the number in it
         os.ftruncate(fd, 0)
         os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-    return fd
 
 
-def _open_lock(path: str) -> int:
-    name = f"{path}/{LOCK_NAME}"
-    flags = os.O_CLOEXEC | os.O_NOFOLLOW
+def _names(name: str, fd: int) -> bool:
+    """Say whether ``name`` is still what was opened."""
     try:
-        return os.open(name, os.O_RDWR | os.O_CREAT | flags, 0o600)
+        return os.path.samestat(os.stat(name), os.fstat(fd))  # noqa: PTH116 - as above
+    except OSError:
+        return False
+
+
+def _open_lock(path: str) -> tuple[int, str, bool]:
+    """Return a descriptor to lock, what it is of, and whether that is new."""
+    name = f"{path}/{LOCK_NAME}"
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        with contextlib.suppress(FileExistsError):
+            return os.open(name, flags | os.O_EXCL, 0o600), name, True
+        return os.open(name, flags, 0o600), name, False
     except OSError as fault:
         if fault.errno not in {errno.EROFS, *_FULL}:
             raise _failure(path, fault) from None
     try:
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path, False
     except OSError as fault:
         raise _failure(path, fault) from None
 

@@ -109,7 +109,20 @@ def test_a_join_that_cannot_be_meant_is_refused_and_makes_nothing(
 ) -> None:
     done = run([str(BIN / "swarmlet"), "join", "--once", "--data-dir", str(tmp_path / "d"), *words])
     refused(done, code, exit_code)
-    assert not (tmp_path / "d" / "identity").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_join_that_the_cluster_refuses_leaves_nothing_behind(cluster: World, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(cluster.token("--node-type", "datacenter"))
+    file.chmod(0o600)
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "note").write_text("mine")
+    for place in ("state/new", "used"):
+        words = ("join", "--once", "--token-file", str(file), "--data-dir", str(tmp_path / place))
+        refused(cluster.swarmlet(*words), "SWL-108", 4)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["token", "used"]
+    assert [one.name for one in (tmp_path / "used").iterdir()] == ["note"]
 
 
 def test_the_key_of_the_cluster_reads_the_same_wherever_it_is_shown(cluster: World, tmp_path: Path) -> None:

@@ -119,3 +119,50 @@ def test_no_descriptor_leaks_over_many_refusals(tmp_path):
         with pytest.raises(SwarmletError):
             datadir.lock(str(tmp_path))
     os.close(fd)
+
+
+def test_a_claim_that_is_undone_leaves_nothing_that_was_not_there(tmp_path):
+    path = tmp_path / "state" / "data"
+    claim = datadir.claim(str(path))
+    assert (path / "agent.lock").exists()
+    with pytest.raises(SwarmletError, match="SWL-306"):
+        datadir.claim(str(path))
+    assert path.exists(), "whoever was refused undid nothing"
+    claim.undo()
+    os.close(claim.lock)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_there_before_or_holds_something_by_now_stays(tmp_path):
+    claim = datadir.claim(str(tmp_path / "new"))
+    (tmp_path / "new" / "kept").write_text("x")
+    claim.undo()
+    os.close(claim.lock)
+    assert [one.name for one in (tmp_path / "new").iterdir()] == ["kept"]
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "agent.lock").write_text("1\n")
+    claim = datadir.claim(str(old))
+    claim.undo()
+    os.close(claim.lock)
+    assert [one.name for one in old.iterdir()] == ["agent.lock"]
+
+
+def test_a_lock_on_a_file_that_went_meanwhile_is_none(tmp_path, monkeypatch):
+    first = datadir.claim(str(tmp_path))
+    flock, opened = datadir.fcntl.flock, []
+
+    def slow(fd, how):
+        opened.append(fd)
+        if len(opened) == 1:  # between the opening and the locking the first one undoes its claim and ends
+            first.undo()
+            os.close(first.lock)
+        flock(fd, how)
+
+    monkeypatch.setattr(datadir.fcntl, "flock", slow)
+    second = datadir.claim(str(tmp_path))
+    assert len(opened) == 2
+    assert os.path.samestat((tmp_path / "agent.lock").stat(), os.fstat(second.lock))
+    with pytest.raises(SwarmletError, match="SWL-306"):
+        datadir.claim(str(tmp_path))
+    os.close(second.lock)
