@@ -55,7 +55,7 @@ def parse(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, tupl
         known = [option for one in commands for action in one._actions for option in action.option_strings]  # noqa: SLF001
         if isinstance(active, Parser) and active.takes_command:
             first = namespace.image if namespace.image in words[: words.index(unknown[0])] else None
-            raise _misplaced(active.prog, first, unknown, known)
+            raise _misplaced(active.prog, first, unknown, known, plain=words[-len(unknown) :] == unknown)
         raise _unknown(active.prog, unknown[0], known)
     return namespace, rest
 
@@ -124,18 +124,24 @@ def _unknown(prog: str, word: str, known: Sequence[str]) -> Exception:
     return error("SWL-400", detail=f"{prog} does not know the {what} {asked}", hint=hint)
 
 
-def _misplaced(prog: str, first: str | None, rest: Sequence[str], known: Sequence[str]) -> Exception:
-    """Return the error for what most likely belongs to a command whose ``--`` was left out."""
+def _misplaced(
+    prog: str, first: str | None, rest: Sequence[str], known: Sequence[str], *, plain: bool
+) -> Exception:
+    """Return the error for what most likely belongs to a command whose ``--`` was left out.
+
+    ``plain`` says that ``rest`` is what was typed last; else options of our own, or taken for ours, follow.
+    """
     asked = rest[0].split("=", 1)[0]
     near = _nearest(asked, known) if asked.startswith("--") else None
     if near or first is None:
         meant = f"did you mean  {near} ?  " if near else ""
         hint = f"{meant}what belongs to the command goes behind  -- :  {prog} -- COMMAND {asked}"
         return error("SWL-400", detail=f"{prog} does not know the option {asked}", hint=hint)
-    tail = shlex.join(rest)
+    image, command = (shlex.quote(first), shlex.join(rest)) if plain else ("IMAGE", "COMMAND...")
+    process = f"{image} {command}" if plain else command
     hint = (
-        f"the command goes behind  -- :  {prog} -- {shlex.quote(first)} {tail}  for a process,"
-        f"  {prog} {shlex.quote(first)} -- {tail}  in a container of that image"
+        f"the command goes behind  -- :  {prog} -- {process}  for a process,"
+        f"  {prog} {image} -- {command}  in a container of that image"
     )
     return error("SWL-400", detail=f"{prog} cannot tell what {asked} belongs to", hint=hint)
 

@@ -79,6 +79,7 @@ def test_a_value_that_is_near_to_nothing_names_all_choices(parser: Parser) -> No
         (["sleep", "60"], "stratoswarm run -- sleep 60 "),
         (["alpine", "ls", "-l", "a b"], "stratoswarm run alpine -- ls -l 'a b' "),
         (["ls", "-l"], "stratoswarm run -- ls -l "),
+        (["alpine", "echo", "-e", "A=b"], "stratoswarm run IMAGE -- COMMAND... "),
         (["--name", "x", "alpine", "sh"], "stratoswarm run -- alpine sh "),
         (["--recursive", "ls"], "goes behind  -- :  stratoswarm run -- COMMAND --recursive"),
         (["--recursive"], "goes behind  -- :  stratoswarm run -- COMMAND --recursive"),
