@@ -5,7 +5,7 @@ VENV := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := all
-.PHONY: all setup demo test test-rust test-python lint format docs bench sim image images wheels help clean
+.PHONY: all setup demo test test-rust test-python lint format docs bench sim fuzz image images wheels help clean
 
 all: lint test ## Everything CI runs: lint, then all tests
 
@@ -41,6 +41,9 @@ bench: ## Measure, with peers in the same run; writes docs/benchmarks.md
 sim: setup ## Replay one simulation: make sim SEED=123
 	$(VENV)/python -m pytest -q tests/sim --seed $(or $(SEED),0)
 	SWARMLET_SEED=$(or $(SEED),0) cargo test --quiet --locked -p swarmlet-core --test mesh_sim -- --nocapture
+
+fuzz: ## Fuzz every parser of the native core for some seconds each: make fuzz SECONDS=300 [TARGET=packet]
+	@scripts/fuzz.sh $(or $(SECONDS),20) $(TARGET)
 
 image: ## Build the agent's container image for this machine and hold it to its budget
 	@scripts/image.sh agent here

@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_der_private_key,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swarmlet._native import Identity, IdentityStore, KeyPair, NativeError, SlotFile
 from tests.fakes.pki import Authority, Leaf
@@ -99,6 +101,28 @@ def test_what_is_no_certificate_of_ours_is_refused(leaf: Leaf) -> None:
         with pytest.raises(NativeError) as failure:
             Identity.create(leaf.key, chain, b"")
         assert kind_of(failure) == "certificate-damaged"
+
+
+@given(st.data())
+def test_a_certificate_changed_anywhere_is_read_or_refused(authority: Authority, data: st.DataObject) -> None:
+    leaf = authority.node(UID)
+    changed = bytearray(leaf.chain[0])
+    for _ in range(data.draw(st.integers(1, 4))):
+        begin = data.draw(st.integers(0, len(changed)))
+        changed[begin : begin + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
+    read, refusal = _identity_or_refusal(leaf, bytes(changed))
+    if read is None:
+        assert refusal in ("certificate-damaged", "identity-mismatch")
+    else:
+        assert 1 <= len(read.serial) <= 20
+        assert all(uri.isascii() and uri.isprintable() for uri in read.uris)
+
+
+def _identity_or_refusal(leaf: Leaf, certificate: bytes) -> tuple[Identity | None, str]:
+    try:
+        return Identity.create(leaf.key, [certificate], b""), ""
+    except NativeError as refused:
+        return None, str(refused.args[0])
 
 
 def test_other_meta_makes_another_identity_and_leaves_the_first(leaf: Leaf) -> None:
