@@ -272,6 +272,8 @@ EVENT_CLOSED: Final = 3
 EVENT_DRAINED: Final = 4
 EVENT_LEASE: Final = 5
 EVENT_HEALTH: Final = 6
+EVENT_GOSSIP: Final = 7
+EVENT_GOSSIP_BODY: Final = 8
 
 #: (kind, conn, a, b, c, d): see events.py for what each slot holds.
 EventTuple: TypeAlias = tuple[int, int, object, object, object, object]
@@ -411,6 +413,141 @@ class Engine:
         """
     def stop(self) -> None:
         """Close everything and end the thread; idempotent."""
+
+# ---------------------------------------------------------------- mesh (native/core/mesh, native/link/gossip.rs)
+
+@final
+class MeshKeys:
+    """The keys with which one process gossips: made anew for each, never on disk."""
+
+    def __new__(cls) -> Self: ...
+    @property
+    def signing_key(self) -> bytes:
+        """Ed25519 public key, 32 bytes: its statements."""
+    @property
+    def exchange_key(self) -> bytes:
+        """X25519 public key, 32 bytes: its packets."""
+
+@final
+class MeshAuthority:
+    """The coordinator's keys of the mesh, all of which follow from one file."""
+
+    @staticmethod
+    def load_or_create(path: str, cluster_id: bytes) -> MeshAuthority:
+        """Read the root key at ``path`` or make one there.
+
+        Raises:
+            NativeError: ``key-damaged``, ``key-permissions``, ``key-unreadable``, ``random-unavailable``.
+        """
+    @property
+    def signing_key(self) -> bytes:
+        """Ed25519 public key, 32 bytes: credentials and verdicts."""
+    @property
+    def exchange_key(self) -> bytes:
+        """X25519 public key, 32 bytes."""
+    def grant(
+        self,
+        node: bytes,
+        signing_key: bytes,
+        exchange_key: bytes,
+        issued_ms: int,
+        expires_ms: int,
+        epoch: int,
+    ) -> bytes:
+        """Return a credential and the keys of the epochs around ``epoch``, sealed for a node alone.
+
+        Args:
+            node: Its uid, 16 bytes.
+            signing_key: Its :attr:`MeshKeys.signing_key`.
+            exchange_key: Its :attr:`MeshKeys.exchange_key`.
+            issued_ms: Cluster time; the newest credential of a node counts.
+            expires_ms: Cluster time.
+            epoch: The current one.
+
+        Raises:
+            NativeError: ``gossip-damaged``: the node's key is none. ``random-unavailable``.
+        """
+
+@final
+class Mesh:
+    """Gossip of an engine, in its thread. Without a start every call but :meth:`members` does nothing."""
+
+    def __new__(cls, engine: Engine) -> Self: ...
+    def join(
+        self,
+        keys: MeshKeys,
+        *,
+        node: bytes,
+        cluster_id: bytes,
+        grant: bytes,
+        coordinator: tuple[bytes, bytes],
+        address: str,
+        movable: bool,
+        cluster_ms: int,
+        probe_ms: int,
+    ) -> str | None:
+        """Gossip as a member, in place of what was.
+
+        Args:
+            keys: Those the grant was made for.
+            node: This node's uid, 16 bytes.
+            cluster_id: 16 bytes.
+            grant: From :meth:`MeshAuthority.grant`.
+            coordinator: Its signing key and its exchange key.
+            address: ``ip:port`` at which others reach this node, to be bound.
+            movable: Whether a free port will do when this one is taken.
+            cluster_ms: Cluster time now.
+            probe_ms: Milliseconds between probes, 200 to 60000.
+
+        Returns:
+            Where it listens; ``None`` when that is another machine's address, so that UDP does not get through.
+
+        Raises:
+            NativeError: ``port-in-use``, ``port-forbidden``, ``address-unavailable``, ``gossip-damaged``.
+        """
+    def refresh(
+        self,
+        keys: MeshKeys,
+        node: bytes,
+        cluster_id: bytes,
+        grant: bytes,
+        exchange_key: bytes,
+        cluster_ms: int,
+    ) -> None:
+        """Use the epochs of another grant, and ask the coordinator for what was missed.
+
+        Raises:
+            NativeError: ``gossip-damaged``.
+        """
+    def lead(
+        self,
+        authority: MeshAuthority,
+        *,
+        hub: bytes,
+        epoch: int,
+        address: str,
+        movable: bool,
+        cluster_ms: int,
+        probe_ms: int,
+    ) -> str | None:
+        """Gossip as the coordinator, whose uid is ``hub``; the rest as :meth:`join`."""
+    def turn_epoch(self, authority: MeshAuthority, hub: bytes, epoch: int, cluster_ms: int) -> None:
+        """Use another epoch as the coordinator."""
+    def body(self, conn: int, body: bytes) -> None:
+        """Take a body of anti-entropy; the answer is told as an event with the same ``conn``."""
+    def declare(self, word: str, node: bytes, until_ms: int) -> None:
+        """Say as the coordinator that a node is ``down``, or was ``removed`` or ``revoked``.
+
+        ``until_ms`` is when the last of its credentials ends, in cluster time.
+        """
+    def broadcast(self, payload: bytes) -> bool:
+        """Tell every member an event of at most 512 bytes once; false when it is longer or there is no mesh."""
+    def members(self) -> list[tuple[bytes, str, str, int, str, bool, int, bytes]]:
+        """Return ``(uid, state, why, age_ms, address, udp, rtt_us, about)`` of each member, this one first."""
+    def leave(self) -> None:
+        """Say goodbye to the others."""
+    def stop(self) -> None:
+        """End it and give the port up."""
 
 # ---------------------------------------------------------------- host (native/host)
 

@@ -1,6 +1,7 @@
 //! `Engine`, `ServerTls` and `ClientTls`: the I/O engine for Python.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -21,16 +22,18 @@ const CLOSED: u8 = 3;
 const DRAINED: u8 = 4;
 const LEASE: u8 = 5;
 const HEALTH: u8 = 6;
+const GOSSIP: u8 = 7;
+const GOSSIP_BODY: u8 = 8;
 
 fn tls_error(cause: TlsError) -> PyErr {
     native(cause.kind(), cause.to_string())
 }
 
-fn engine_error(cause: EngineError) -> PyErr {
+pub(crate) fn engine_error(cause: EngineError) -> PyErr {
     native(cause.kind, cause.detail)
 }
 
-fn uid(bytes: &[u8]) -> PyResult<Uid> {
+pub(crate) fn uid(bytes: &[u8]) -> PyResult<Uid> {
     bytes
         .try_into()
         .map_err(|_| PyValueError::new_err("a node uid has 16 bytes"))
@@ -89,7 +92,7 @@ impl ClientTls {
 /// Owner of every socket.
 #[pyclass(module = "swarmlet._native", frozen)]
 pub struct Engine {
-    inner: swarmlet_link::Engine,
+    pub(crate) inner: Arc<swarmlet_link::Engine>,
 }
 
 #[pymethods]
@@ -98,7 +101,9 @@ impl Engine {
     #[pyo3(signature = (*, event_capacity=16384))]
     fn new(py: Python<'_>, event_capacity: usize) -> PyResult<Self> {
         py.detach(|| swarmlet_link::Engine::new(event_capacity))
-            .map(|inner| Self { inner })
+            .map(|inner| Self {
+                inner: Arc::new(inner),
+            })
             .map_err(engine_error)
     }
 
@@ -305,6 +310,19 @@ fn to_tuple(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
             let uid = PyBytes::new(py, uid.as_ref().map_or(&[][..], |uid| &uid[..]));
             (LEASE, conn, uid, state, age_ms, none()).into_pyobject(py)
         }
+        Event::Gossip {
+            what,
+            uid,
+            why,
+            detail,
+        } => {
+            let (uid, detail) = (PyBytes::new(py, &uid), PyBytes::new(py, &detail));
+            (GOSSIP, 0, what, uid, why, detail).into_pyobject(py)
+        }
+        Event::GossipBody { conn, body } => {
+            let body = PyBytes::new(py, &body);
+            (GOSSIP_BODY, conn, body, none(), none(), none()).into_pyobject(py)
+        }
         Event::Health { conn, uid, health } => {
             let uid = PyBytes::new(py, &uid);
             (HEALTH, conn, uid, health, none(), none()).into_pyobject(py)
@@ -338,5 +356,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("EVENT_CLOSED", CLOSED)?;
     module.add("EVENT_DRAINED", DRAINED)?;
     module.add("EVENT_LEASE", LEASE)?;
-    module.add("EVENT_HEALTH", HEALTH)
+    module.add("EVENT_HEALTH", HEALTH)?;
+    module.add("EVENT_GOSSIP", GOSSIP)?;
+    module.add("EVENT_GOSSIP_BODY", GOSSIP_BODY)
 }

@@ -10,6 +10,7 @@ mod frames;
 mod host;
 mod identity;
 mod keys;
+mod mesh;
 mod tokens;
 
 use pyo3::prelude::*;
@@ -23,5 +24,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     tokens::register(module)?;
     frames::register(module)?;
     engine::register(module)?;
-    host::register(module)
+    host::register(module)?;
+    mesh::register(module)
 }

@@ -41,6 +41,7 @@ from swarmlet.join import steps as st
 from swarmlet.join.steps import Silent, Steps
 from swarmlet.link import events as link_events
 from swarmlet.link.engine import Link
+from swarmlet.mesh.gossiping import Gossiping, Place
 from swarmlet.report.health import HealthBoard, HealthView
 from swarmlet.report.http import LocalServer
 from swarmlet.report.ports import Bound, bind_loopback
@@ -149,6 +150,7 @@ class Agent:
         self._vault = Vault(config.data_dir)
         self._standing = Standing(self._started)
         self._member: Member | None = None
+        self._gossiping: Gossiping | None = None
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ready = False
         self._joined = False
@@ -270,6 +272,9 @@ class Agent:
     def _on_link(self, event: link_events.Event) -> None:
         if isinstance(event, link_events.Lease) and self._member is not None:
             self._member.lease(held=event.state == "held")
+        elif isinstance(event, (link_events.Gossip, link_events.GossipBody)):
+            if self._gossiping is not None:
+                self._gossiping.happened(event)
         elif isinstance(event, link_events.Failed) and not self._broken.done():
             self._broken.set_exception(error("SWL-799", detail=f"the link broke: {event.detail}"))
             self._broken.exception()  # a join that ends by it never looks here
@@ -296,6 +301,7 @@ class Agent:
         dice = random.Random()  # noqa: S311 - spreads reconnections
         member = Member(Ties(node, node, workloads, standing, clock, dice))
         self._member = member
+        self._gossiping = node.gossiping = self._mesh(node, member)
         board = HealthBoard()
         notifier = Notifier(outside("NOTIFY_SOCKET"), outside("WATCHDOG_USEC"), outside("WATCHDOG_PID"))
         sensors = Sensors(self._config.data_dir)
@@ -316,6 +322,13 @@ class Agent:
             servers=tuple(self._servers(views, ports)),
             broken=self._broken,
         )
+
+    def _mesh(self, node: Node, member: Member) -> Gossiping:
+        memory = node.credentials.memory
+        insisted = "discovery_port" in self._options.chosen
+        port = self._config.discovery_port
+        place = Place(memory.node_uid, memory.settings.cluster_id, port, insisted)
+        return Gossiping(node.link.engine, place, member.mesh_says)
 
     def _servers(self, views: Views, ports: dict[str, Bound]) -> list[LocalServer]:
         servers = []

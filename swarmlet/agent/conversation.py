@@ -29,6 +29,8 @@ from swarmlet.agent.events import (
     Garbled,
     Hangup,
     Learn,
+    MeshSays,
+    MeshTold,
     Note,
     Observations,
     Opened,
@@ -51,12 +53,26 @@ from swarmlet.agent.streams import Streams
 from swarmlet.errors import SwarmletError
 from swarmlet.link.engine import Connection, ConnectionClosedError
 from swarmlet.link.events import Frame
-from swarmlet.link.messages import Desired, Hello, LogsOpen, Renewed, Settings, StreamClose, decode, encode
+from swarmlet.link.messages import (
+    Desired,
+    Hello,
+    LogsOpen,
+    MeshBody,
+    MeshGrant,
+    MeshHello,
+    Renewed,
+    Settings,
+    StreamClose,
+    decode,
+    encode,
+)
 
 _log = logging.getLogger(__name__)
 
 #: Messages that were received and not handled yet; beyond it the connection is not read.
 MOST_WAITING = 64
+#: What the mesh may have to say at once; the oldest gives way, for all of it is asked for again.
+MOST_MESH = 16
 #: The connection's own waits end with it or with the session's timer; this is for their own sake.
 _LONG_S = 86_400.0
 
@@ -74,6 +90,14 @@ class Duties(Protocol):
 
     def welcomed(self, name: str, settings: Settings) -> None:
         """The session is established."""
+        ...
+
+    def mesh_hello(self) -> MeshHello | None:
+        """Return what asks to gossip, or ``None`` when this node does not."""
+        ...
+
+    def mesh_told(self, message: MeshGrant | MeshBody) -> None:
+        """Take what the coordinator tells the mesh."""
         ...
 
     async def request_renewal(self) -> bytes:
@@ -98,6 +122,7 @@ class Conversation:
         self._deadline: float | None = None
         self._inbox: asyncio.Queue[Event | Frame | None] = asyncio.Queue(MOST_WAITING)
         self._local: dict[type[Event], Event] = {}
+        self._mesh: deque[MeshSays] = deque(maxlen=MOST_MESH)
         self._dirty = False
         self._follow_ups: deque[Event] = deque()
         self._sending = asyncio.Lock()
@@ -111,6 +136,11 @@ class Conversation:
     def post(self, event: Event) -> None:
         """Take local news; of each kind only the newest is kept until it is handled."""
         self._local[type(event)] = event
+        self._wake()
+
+    def mesh_says(self, messages: tuple[MeshHello | MeshBody, ...]) -> None:
+        """Pass on what the mesh has for the coordinator, in order."""
+        self._mesh.append(MeshSays(messages))
         self._wake()
 
     def changed(self) -> None:
@@ -147,6 +177,8 @@ class Conversation:
                 return self._follow_ups.popleft()
             if self._local:
                 return self._local.pop(next(iter(self._local)))
+            if self._mesh:
+                return self._mesh.popleft()
             if self._dirty:
                 self._dirty = False
                 return Observations(self._workloads.unacknowledged())
@@ -215,6 +247,9 @@ class Conversation:
                 if self.replaces is not None:
                     self.replaces.close()
                 self._duties.welcomed(name, settings)
+                self._greet_mesh()
+            case MeshTold(message):
+                self._duties.mesh_told(message)
             case Flush():
                 self._dirty = True
             case CloseStream(stream) if self._streams is not None:
@@ -223,6 +258,12 @@ class Conversation:
                 _log.warning("the coordinator is at odds with this node", extra={"detail": text})
             case Hangup(reason):
                 self._connection.close(reason)
+
+    def _greet_mesh(self) -> None:
+        self._mesh.clear()
+        hello = self._duties.mesh_hello()
+        if hello is not None:
+            self._mesh.append(MeshSays((hello,)))
 
     async def _apply(self, desired: Desired) -> None:
         if not self.takes_work:

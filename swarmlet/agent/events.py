@@ -10,6 +10,9 @@ from swarmlet.link.messages import (
     AnyMessage,
     Desired,
     LogsOpen,
+    MeshBody,
+    MeshGrant,
+    MeshHello,
     Renewed,
     Settings,
 )
@@ -84,6 +87,12 @@ class StopAsked(msgspec.Struct, frozen=True):
     """The agent ends; the node stays a member."""
 
 
+class MeshSays(msgspec.Struct, frozen=True):
+    """The mesh has something for the coordinator."""
+
+    messages: tuple[MeshHello | MeshBody, ...]
+
+
 Event = (
     Opened
     | Received
@@ -98,6 +107,7 @@ Event = (
     | LeaseLapsed
     | LeaveAsked
     | StopAsked
+    | MeshSays
 )
 
 
@@ -180,6 +190,12 @@ class CloseStream(msgspec.Struct, frozen=True):
     stream: int
 
 
+class MeshTold(msgspec.Struct, frozen=True):
+    """Hand the mesh what the coordinator told it."""
+
+    message: MeshGrant | MeshBody
+
+
 class Note(msgspec.Struct, frozen=True):
     """Something worth a log line."""
 
@@ -213,6 +229,7 @@ Action = (
     | Store
     | OpenLogs
     | CloseStream
+    | MeshTold
     | Note
     | Hangup
     | End

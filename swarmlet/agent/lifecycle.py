@@ -145,6 +145,8 @@ class Life:
         task = self._member_task
         if task is None or task.done():
             return
+        if self._crew.node.gossiping is not None:
+            self._crew.node.gossiping.leave()
         self._crew.member.stop()
         await asyncio.wait({task}, timeout=PART_S)
         task.cancel()

@@ -23,6 +23,7 @@ from swarmlet.errors import SwarmletError, error
 from swarmlet.join.events import Closed
 from swarmlet.join.failures import failure_of
 from swarmlet.link.engine import Connection
+from swarmlet.link.messages import MeshBody, MeshHello
 
 _log = logging.getLogger(__name__)
 
@@ -99,6 +100,11 @@ class Member:
         """Pass news on to the session, if there is one."""
         if self._conversation is not None:
             self._conversation.post(event)
+
+    def mesh_says(self, messages: tuple[MeshHello | MeshBody, ...]) -> None:
+        """Pass on what the mesh has for the coordinator; without a session it is dropped."""
+        if self._conversation is not None:
+            self._conversation.mesh_says(messages)
 
     def leave(self) -> None:
         """Leave the cluster as soon as it can be told; :meth:`run` returns when it confirmed."""

@@ -27,7 +27,16 @@ from swarmlet.identity import store as cr
 from swarmlet.identity.rotation import renewal_is_due
 from swarmlet.identity.store import Credentials, Vault
 from swarmlet.link.engine import Connection, Link
-from swarmlet.link.messages import PROTOCOL_VERSION, Hello, Renewed, Settings
+from swarmlet.link.messages import (
+    PROTOCOL_VERSION,
+    Hello,
+    MeshBody,
+    MeshGrant,
+    MeshHello,
+    Renewed,
+    Settings,
+)
+from swarmlet.mesh.gossiping import Gossiping
 from swarmlet.model.profile import Profile
 
 _log = logging.getLogger(__name__)
@@ -97,6 +106,8 @@ class Node:
         self._standing = standing
         self._workloads: Workloads | None = None
         self._ready: Callable[[str], None] | None = None
+        #: Its mesh, once it has one.
+        self.gossiping: Gossiping | None = None
         self._jitter = random.random()  # noqa: S311 - spreads renewals
         self._next_key: KeyPair | None = None
         self._unsaved = False
@@ -181,6 +192,15 @@ class Node:
         if self._ready is not None:
             self._ready(name)
         _log.info("connected", extra={"node": name, "coordinator": self._standing.coordinator})
+
+    def mesh_hello(self) -> MeshHello | None:
+        """Return what asks to gossip."""
+        return None if self.gossiping is None else self.gossiping.hello()
+
+    def mesh_told(self, message: MeshGrant | MeshBody) -> None:
+        """Hand the mesh what it was told."""
+        if self.gossiping is not None:
+            self.gossiping.told(message)
 
     async def request_renewal(self) -> bytes:
         """Make a new key (C4) and return its request."""

@@ -40,6 +40,8 @@ from swarmlet.agent.events import (
     Learn,
     LeaseLapsed,
     LeaveAsked,
+    MeshSays,
+    MeshTold,
     Note,
     Observations,
     Opened,
@@ -65,6 +67,8 @@ from swarmlet.link.messages import (
     Goodbye,
     Leave,
     LogsOpen,
+    MeshBody,
+    MeshGrant,
     Observed,
     ObservedAck,
     Problem,
@@ -105,6 +109,7 @@ _ANY_TIME: dict[type[Event], frozenset[State]] = {
     TimedOut: _LIVE,
     LeaseLapsed: _LIVE,
     LeaveAsked: _LIVE,
+    MeshSays: _LIVE,
     RenewalDue: _LIVE,
     Observations: _LIVE,
 }
@@ -173,6 +178,7 @@ class Session:
             LeaseLapsed: self._on_lease_lapsed,
             LeaveAsked: self._on_leave_asked,
             StopAsked: self._on_stop_asked,
+            MeshSays: self._on_mesh_says,
         }
         self._takers: dict[type, Callable[[Any], list[Action]]] = {
             Desired: self._take_desired,
@@ -181,6 +187,8 @@ class Session:
             Refused: self._take_refused,
             LogsOpen: lambda message: [OpenLogs(message)],
             StreamClose: lambda message: [CloseStream(message.stream)],
+            MeshGrant: lambda message: [MeshTold(message)],
+            MeshBody: lambda message: [MeshTold(message)],
             Problem: self._take_problem,
         }
 
@@ -286,6 +294,10 @@ class Session:
             if self._sent.get((assignment_id, epoch), sequence + 1) <= sequence:
                 del self._sent[assignment_id, epoch]
         return [Acknowledge(ack.taken)]
+
+    def _on_mesh_says(self, event: MeshSays) -> list[Action]:
+        # Advice, and asked for again: between sessions it is dropped.
+        return [Send(message) for message in event.messages] if self.state is State.READY else []
 
     def _take_problem(self, problem: Problem) -> list[Action]:
         if problem.about == Observed.__name__ and problem.code != _NOT_UNDERSTOOD:

@@ -5,30 +5,31 @@ from __future__ import annotations
 import contextlib
 import os
 
-#: The state of a listening socket in /proc/net/tcp (include/net/tcp_states.h).
-_LISTENING = "0A"
+#: Tables of /proc/net, and the state in which a socket has its port to itself (proc(5)).
+_TCP = ("tcp", "0A")
+_UDP = ("udp", "07")
 
 
-def holder_of(port: int) -> str:
-    """Return `` by NAME (process N)`` for whoever listens on a TCP port, or nothing when that cannot be seen.
+def holder_of(port: int, *, udp: bool = False) -> str:
+    """Return `` by NAME (process N)`` for whoever has a TCP or UDP port, or nothing when that cannot be seen.
 
     Another user's process is visible to root only.
     """
-    inodes = _listening_inodes(port)
+    inodes = _listening_inodes(port, *(_UDP if udp else _TCP))
     for pid in filter(str.isdigit, os.listdir("/proc")) if inodes else ():  # noqa: PTH208
         if _holds(pid, inodes):
             return f" by {_command(pid)} (process {pid})"
     return ""
 
 
-def _listening_inodes(port: int) -> set[str]:
+def _listening_inodes(port: int, kind: str, listening: str) -> set[str]:
     inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+    for table in (f"/proc/net/{kind}", f"/proc/net/{kind}6"):
         with contextlib.suppress(OSError), open(table, encoding="ascii") as rows:  # noqa: PTH123
             for row in rows:
                 columns = row.split()
                 local, state = columns[1:4:2] if len(columns) > 9 else ("", "")
-                if state == _LISTENING and local.endswith(f":{port:04X}"):
+                if state == listening and local.endswith(f":{port:04X}"):
                     inodes.add(f"socket:[{columns[9]}]")
     return inodes
 

@@ -37,11 +37,13 @@ from swarmlet.link.messages import (
     AnyMessage,
     Challenge,
     Goodbye,
+    MeshHello,
     Problem,
     Refused,
     decode,
     encode,
 )
+from swarmlet.link.pieces import Assembly
 
 #: Messages of one connection that may wait; a node sends a handful at a time.
 MOST_WAITING = 256
@@ -85,7 +87,7 @@ class Peer:
     """One connection."""
 
     __slots__ = (
-        "busy", "certificate", "conn", "dispatch", "exporter", "inbox",
+        "assembly", "busy", "certificate", "conn", "dispatch", "exporter", "inbox", "mesh",
         "phase", "relay", "seen", "welcomed", "wire",
     )  # fmt: skip
 
@@ -103,6 +105,9 @@ class Peer:
         self.welcomed = False
         self.dispatch = Dispatch()
         self.relay: Relay | None = None
+        #: What it asked to gossip with, and what has come of a body of anti-entropy.
+        self.mesh: MeshHello | None = None
+        self.assembly: Assembly | None = None
 
     @property
     def node_uid(self) -> str:

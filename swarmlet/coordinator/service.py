@@ -19,14 +19,17 @@ from swarmlet.clock import Clock, SystemClock
 from swarmlet.config.cluster_keys import ClusterConfig
 from swarmlet.config.load import Loaded
 from swarmlet.coordinator import descriptors, lock, socket_place
+from swarmlet.coordinator.addresses import primary_address
 from swarmlet.coordinator.announcing import Announcing
 from swarmlet.coordinator.api.call import Services
 from swarmlet.coordinator.api.server import served
 from swarmlet.coordinator.ca import Authority
-from swarmlet.coordinator.connections import Connections, node_bytes, node_text
+from swarmlet.coordinator.connections import Connections, Peer, node_bytes, node_text
 from swarmlet.coordinator.door import Books as DoorBooks
 from swarmlet.coordinator.door import Door
 from swarmlet.coordinator.housekeeping import Housekeeping
+from swarmlet.coordinator.hub import Hub, Voices
+from swarmlet.coordinator.hub import Terms as MeshTerms
 from swarmlet.coordinator.keys import Keys
 from swarmlet.coordinator.leaf import Leaf
 from swarmlet.coordinator.leases import Leases
@@ -41,7 +44,7 @@ from swarmlet.coordinator.planning import Planning
 from swarmlet.coordinator.readings import Readings
 from swarmlet.coordinator.registry import ACTOR, Registry
 from swarmlet.coordinator.store.api import Result, Snapshot
-from swarmlet.coordinator.store.commands import AnyCommand, RenewIntermediate
+from swarmlet.coordinator.store.commands import AnyCommand, NodeTransition, RenewIntermediate
 from swarmlet.coordinator.store.reserve import RESERVE
 from swarmlet.coordinator.store.sqlite import SqliteStore
 from swarmlet.coordinator.timekeeper import Timekeeper
@@ -66,6 +69,7 @@ class CoordinatorConfig(NamedTuple):
     flood: Flood = Flood()
     accept_clock: bool = False
     announce: bool = False
+    gossip_ms: int | None = None
 
 
 def run_coordinator(loaded: Loaded[ClusterConfig], *, accept_clock: bool = False) -> int:
@@ -92,6 +96,7 @@ def run_coordinator(loaded: Loaded[ClusterConfig], *, accept_clock: bool = False
         flood=flood,
         accept_clock=accept_clock,
         announce=config.announce,
+        gossip_ms=config.gossip_ms,
     )
     descriptors.take_all()
     try:
@@ -184,7 +189,12 @@ class Coordinator:
         token_keys = snapshot.cluster.token_keys
         self._door = Door(books, keys.authority, token_keys, self._settings, clock)
         self._members = Members(World(engine, picture, ledger, registry, self._door, clock, config.terms))
-        self._connections = Connections(engine, picture, clock, tasks, self._members.handlers)
+        mesh = MeshTerms(config.directory, snapshot.cluster.cluster_id, config.gossip_ms)
+        voices = Voices(self._members.speaking, self._connection)
+        self._hub = hub = Hub(engine, mesh, clock, tasks, voices)
+        self._members.on_removed(hub.removed)
+        handlers = {**self._members.handlers, **hub.handlers}
+        self._connections = Connections(engine, picture, clock, tasks, handlers)
         self._leases = Leases(registry, picture, ledger, clock, tasks)
         readings = Readings(picture, self._members, clock)
         self._planning = Planning(picture, ledger, registry, clock, readings)
@@ -214,6 +224,7 @@ class Coordinator:
             loops.append(self._tasks.create_task(self._planning.run()))
             loops.append(self._tasks.create_task(self._leaf.keep(self._use_tls, self._use_authority)))
             loops.append(self._tasks.create_task(self._housekeeping.run()))
+            loops.append(self._tasks.create_task(self._hub.run()))
             if self._config.announce:
                 loops.append(self._tasks.create_task(self._announcing.run()))
             self._planning.wake()
@@ -260,6 +271,7 @@ class Coordinator:
         self._listening = listen(
             self._link.engine, self._leaf.fresh(), config.wish, config.flood, config.directory
         )
+        self._hub.begin(self._listening.endpoints[0], primary_address())
 
     def _say_ready(self) -> None:
         listening = self._listening
@@ -321,7 +333,8 @@ class Coordinator:
 
     def _troubles(self) -> tuple[str, ...]:
         """Return what is wrong now and may be mended while this coordinator runs."""
-        troubles = [*([] if self._clock.note is None else [self._clock.note]), *self._announcing.notes]
+        clock = () if self._clock.note is None else (self._clock.note,)
+        troubles = [*clock, *self._announcing.notes, *self._hub.notes]
         if self._store.short_of_room:
             place, what = (
                 self._config.directory,
@@ -350,6 +363,8 @@ class Coordinator:
 
     def _on_change(self, command: AnyCommand, _result: Result) -> None:
         self._clock.recorded(command.at_ms)
+        if isinstance(command, NodeTransition):
+            self._hub.became(command.node_uid, command.state)
         self._planning.wake()
 
     # ---- events of the engine
@@ -369,9 +384,14 @@ class Coordinator:
             case ev.Health():
                 self._leases.health(node_text(event.uid), event.health)
                 self._planning.wake()
+            case ev.Gossip() | ev.GossipBody():
+                self._hub.happened(event)
             case ev.Failed():
                 self._failure = event.detail
                 self._ended.set()
+
+    def _connection(self, conn: int) -> Peer | None:
+        return self._connections.get(conn)
 
     def _on_room(self, event: ev.Closed | ev.Drained) -> None:
         """A connection ended, or has room again."""

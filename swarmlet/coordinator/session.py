@@ -53,6 +53,8 @@ TABLE: dict[Phase, dict[type[m.Message], Phase]] = {
         m.RenewRequest: Phase.MEMBER,
         m.StreamClose: Phase.MEMBER,
         m.Problem: Phase.MEMBER,
+        m.MeshHello: Phase.MEMBER,
+        m.MeshBody: Phase.MEMBER,
         m.Leave: Phase.ENDING,
         m.Goodbye: Phase.ENDING,
     },

@@ -13,7 +13,17 @@ from typing import Final
 
 from swarmlet import _native
 from swarmlet.link import messages
-from swarmlet.link.events import Closed, Drained, Event, Failed, Frame, Opened, decode
+from swarmlet.link.events import (
+    Closed,
+    Drained,
+    Event,
+    Failed,
+    Frame,
+    Gossip,
+    GossipBody,
+    Opened,
+    decode,
+)
 
 #: Events handled before other tasks get their turn. The descriptor stays readable while more wait.
 BATCH: Final = 256
@@ -89,7 +99,9 @@ class Link:
         return bool(batch)
 
     def _hand_on(self, event: Event) -> None:
-        connection = None if isinstance(event, Failed) else self._dialled.get(event.conn)
+        connection = None
+        if not isinstance(event, (Failed, Gossip, GossipBody)):
+            connection = self._dialled.get(event.conn)
         if connection is not None and connection.take(event):
             if isinstance(event, Closed):
                 del self._dialled[event.conn]

@@ -93,13 +93,37 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Gossip:
+    """The mesh tells something of a member, or of this node (``uid`` is all zeros or its own).
+
+    ``what`` is in-touch, joined, suspect, unreachable, back, left, updated, removed, expelled, twin, event,
+    no-udp, or missed: some were dropped for want of room. ``why`` is who said so: itself, members,
+    coordinator; for removed and expelled the verdict. ``detail`` is a user event's payload.
+    """
+
+    conn: int
+    what: str
+    uid: bytes
+    why: str
+    detail: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GossipBody:
+    """A body of anti-entropy is to be sent over ``conn``; 0 is the connection to the coordinator."""
+
+    conn: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The engine ended by a fault of its own: no event will follow, and no connection is left."""
 
     detail: str
 
 
-Event = Opened | Frame | Closed | Drained | Lease | Health | Failed
+Event = Opened | Frame | Closed | Drained | Lease | Health | Gossip | GossipBody | Failed
 
 
 def _opened(conn: int, address: Any, exporter: Any, peer: Any, listener: Any) -> Event:
@@ -126,6 +150,14 @@ def _health(conn: int, uid: Any, health: Any, _: Any, __: Any) -> Event:
     return Health(conn, uid, health)
 
 
+def _gossip(conn: int, what: Any, uid: Any, why: Any, detail: Any) -> Event:
+    return Gossip(conn, what, uid, why, detail)
+
+
+def _gossip_body(conn: int, body: Any, _: Any, __: Any, ___: Any) -> Event:
+    return GossipBody(conn, body)
+
+
 _MAKERS: Final[dict[int, Callable[[int, Any, Any, Any, Any], Event]]] = {
     _native.EVENT_OPENED: _opened,
     _native.EVENT_FRAME: _frame,
@@ -133,6 +165,8 @@ _MAKERS: Final[dict[int, Callable[[int, Any, Any, Any, Any], Event]]] = {
     _native.EVENT_DRAINED: _drained,
     _native.EVENT_LEASE: _lease,
     _native.EVENT_HEALTH: _health,
+    _native.EVENT_GOSSIP: _gossip,
+    _native.EVENT_GOSSIP_BODY: _gossip_body,
 }
 
 

@@ -55,7 +55,7 @@ class Admitted(Message, frozen=True, tag="admitted"):
     """The join succeeded, durably: the node's certificate and everything it needs to come back.
 
     ``chain`` is DER, leaf first, root last. ``name`` may carry a suffix when the asked one was taken.
-    ``gossip_credential`` and ``gossip_epoch`` are reserved for the mesh.
+    ``gossip_credential`` and ``gossip_epoch`` are reserved and not used: see :class:`MeshGrant`.
     """
 
     node_uid: str
@@ -189,6 +189,38 @@ class Goodbye(Message, frozen=True, tag="goodbye"):
     reason: str
 
 
+# ---- the mesh
+
+
+class MeshHello(Message, frozen=True, tag="mesh-hello"):
+    """Node to coordinator: let this process gossip with these public keys (Ed25519 and X25519)."""
+
+    signing: bytes
+    exchange: bytes
+
+
+class MeshGrant(Message, frozen=True, tag="mesh-grant"):
+    """Coordinator to node: gossip, as this; again whenever the epoch turns.
+
+    ``grant`` holds the credential and the keys of epochs, sealed for the process that asked. ``signing`` and
+    ``exchange`` are the coordinator's public keys, ``host`` the IP address at which others reach the node.
+    """
+
+    grant: bytes
+    signing: bytes
+    exchange: bytes
+    host: str
+    probe_ms: int
+    time_ms: int
+
+
+class MeshBody(Message, frozen=True, tag="mesh-body"):
+    """Either side: a piece of a body of anti-entropy; all but the last carry ``more``."""
+
+    data: bytes
+    more: bool = False
+
+
 # ---- streams
 
 
@@ -233,6 +265,9 @@ AnyMessage = (
     | ObservedAck
     | Renewed
     | Goodbye
+    | MeshHello
+    | MeshGrant
+    | MeshBody
     | LogsOpen
     | StreamClose
     | Problem

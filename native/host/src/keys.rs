@@ -146,6 +146,11 @@ impl SigningKey {
         self.pair.public_key()
     }
 
+    /// The private half, for a crate that derives other secrets from it; never to be handed to Python.
+    pub fn seed(&self) -> &[u8; 32] {
+        &self.pair.seed
+    }
+
     /// First 8 bytes of SHA-256 of the public key.
     pub fn kid(&self) -> [u8; 8] {
         let mut kid = [0_u8; 8];

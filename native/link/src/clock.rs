@@ -18,6 +18,14 @@ pub fn boot_ms() -> Millis {
     seconds * 1000 + nanos / 1_000_000
 }
 
+/// Returns microseconds since boot, suspend included.
+pub fn boot_us() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
+    seconds * 1_000_000 + nanos / 1000
+}
+
 /// Returns this machine's wall clock in Unix milliseconds.
 pub fn wall_ms() -> u64 {
     SystemTime::now()

@@ -28,7 +28,7 @@ use crate::shared::Shared;
 use crate::tls::{ClientTls, ServerTls};
 
 /// How long a caller waits for the thread to answer or to end, beyond what it needs.
-const GRACE: Duration = Duration::from_secs(5);
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// A call that could not be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct EngineError {
 }
 
 impl EngineError {
-    fn new(kind: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: &'static str, detail: impl Into<String>) -> Self {
         Self {
             kind,
             detail: detail.into(),
@@ -381,7 +381,7 @@ impl Engine {
         }
     }
 
-    fn post_unless_stopped(&self, command: Command) -> Result<(), EngineError> {
+    pub(crate) fn post_unless_stopped(&self, command: Command) -> Result<(), EngineError> {
         match self.shared.mailbox.post(command) {
             Err(PostError::Stopped) => Ok(()),
             other => Ok(other?),
@@ -414,7 +414,7 @@ fn usable(heartbeat_ms: u32, lease_ms: u32) -> Result<Lease, EngineError> {
     })
 }
 
-fn parse(address: &str) -> Result<SocketAddr, EngineError> {
+pub(crate) fn parse(address: &str) -> Result<SocketAddr, EngineError> {
     address.parse().map_err(|_| {
         EngineError::new(
             "address-unavailable",

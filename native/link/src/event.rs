@@ -80,6 +80,24 @@ pub enum Event {
         /// Milliseconds since it was last heard.
         age_ms: Millis,
     },
+    /// The mesh tells something of a member, or of this one.
+    Gossip {
+        /// What: a stable word.
+        what: &'static str,
+        /// About whom.
+        uid: Uid,
+        /// Who said so: a stable word, or nothing.
+        why: &'static str,
+        /// The payload of a user's event.
+        detail: Box<[u8]>,
+    },
+    /// A body of anti-entropy is to be sent.
+    GossipBody {
+        /// Over which connection; 0 is the one to the coordinator.
+        conn: u64,
+        /// The body.
+        body: Box<[u8]>,
+    },
     /// A node reports another health than before.
     Health {
         /// The connection.
@@ -95,6 +113,8 @@ impl Event {
     fn bytes(&self) -> usize {
         match self {
             Self::Frame { payload, .. } => payload.len(),
+            Self::GossipBody { body, .. } => body.len(),
+            Self::Gossip { detail, .. } => detail.len(),
             _ => 0,
         }
     }

@@ -11,9 +11,11 @@ use std::time::Duration;
 use mio::Waker;
 use swarmlet_core::heartbeat::Lease;
 use swarmlet_core::lease::Millis;
+use swarmlet_core::mesh::{Grant, Word};
 use swarmlet_core::Uid;
 
 use crate::limits::{COMMANDS, COMMAND_WAIT_MS};
+use crate::gossip::{Gossip, MemberView};
 use crate::listener::Listener;
 use crate::tls::{ClientTls, ServerTls};
 
@@ -38,6 +40,29 @@ pub(crate) enum Command {
     Leases,
     /// There is something to tell of this device for the first time: nobody waits for the next heartbeat.
     FirstReading,
+    /// Something for the mesh.
+    Gossip(GossipCommand),
+}
+
+/// One thing for the mesh to do; without a mesh it is dropped.
+#[derive(Debug)]
+pub(crate) enum GossipCommand {
+    /// Begin.
+    Start(Box<Gossip>),
+    /// Use other epochs, at this cluster time.
+    Refresh(Box<Grant>, u64),
+    /// Take a body of anti-entropy that came over a connection.
+    Body(u64, Box<[u8]>),
+    /// Say as the coordinator what became of a member, and until when its credentials are good.
+    Declare(Word, Uid, u64),
+    /// Tell every member; answer whether it was short enough.
+    Broadcast(Box<[u8]>, SyncSender<bool>),
+    /// Show every member.
+    Members(SyncSender<Vec<MemberView>>),
+    /// Say goodbye.
+    Leave,
+    /// End, and give the socket up.
+    Stop(SyncSender<()>),
 }
 
 /// An outbound connection to begin.

@@ -82,6 +82,14 @@ counters! {
     heartbeats_in,
     /// Heartbeats sent.
     heartbeats_out,
+    /// Gossip packets taken.
+    gossip_in,
+    /// Datagrams that were no gossip of a member: junk, forged, replayed, of an epoch that is over.
+    gossip_dropped,
+    /// Gossip packets sent.
+    gossip_out,
+    /// Bytes of their messages.
+    gossip_bytes_out,
     /// Times a connection was not read because Python had not taken its events.
     stalls,
 }

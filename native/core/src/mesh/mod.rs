@@ -6,6 +6,7 @@
 //! `docs/adr/0019-gossip-accuses-the-coordinator-decides.md`.
 
 mod apply;
+mod authority;
 mod buf;
 mod config;
 mod detect;
@@ -30,6 +31,7 @@ mod wire;
 
 use std::net::SocketAddr;
 
+pub use authority::{Authority, Grant};
 pub use config::{Config, MIN_ACCUSERS};
 pub use health::{suspicion_us, transmit_limit};
 pub use member::View;

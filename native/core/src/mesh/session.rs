@@ -30,6 +30,20 @@ impl Secret {
         MontgomeryPoint::mul_base_clamped(*self.0).to_bytes()
     }
 
+    /// Derives another secret for one purpose (RFC 5869); `None` never, as 32 bytes are few.
+    pub(super) fn derive(&self, salt: &[u8], info: &[&[u8]]) -> Option<Self> {
+        let mut made = Self::new([0; 32]);
+        Hkdf::<Sha256>::new(Some(salt), &self.0[..])
+            .expand_multi_info(info, &mut made.0[..])
+            .ok()?;
+        Some(made)
+    }
+
+    /// Lets the bytes be used, by who keeps no copy of them.
+    pub(super) fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Returns the X25519 secret shared with the owner of `public` (RFC 7748); `None` when that key is of small order
     /// and the secret would be known to everybody.
     pub(super) fn shared(&self, public: &[u8; 32]) -> Option<Self> {

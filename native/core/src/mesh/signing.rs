@@ -3,6 +3,7 @@
 use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::{Digest, Sha256};
 
+use super::session::Secret;
 use super::statement::SIGNATURE;
 use super::Signer;
 use crate::signature;
@@ -39,6 +40,11 @@ impl Keyring {
             held: vec![[0; 16]; REMEMBERED].into_boxed_slice(),
             message: Vec::with_capacity(1024),
         }
+    }
+
+    /// The same with a seed that is kept as a secret.
+    pub fn of(seed: &Secret, coordinator: [u8; 32], cluster: Uid) -> Self {
+        Self::new(seed.expose(), coordinator, cluster)
     }
 
     /// Returns the Ed25519 public key that belongs to the seed.

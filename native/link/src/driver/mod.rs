@@ -4,6 +4,7 @@
 //! leases. A connection is taken out of its slot while it has its turn, so each part may use the rest freely.
 
 mod accept;
+mod gossip;
 mod inbound;
 mod outbound;
 mod tenure;
@@ -23,6 +24,7 @@ use crate::clock::{boot_ms, Alarm};
 use crate::conn::Conn;
 use crate::ending::Ending;
 use crate::event::Event;
+use crate::gossip::Gossip;
 use crate::keepers::Keepers;
 use crate::limits::{PLAIN_BUFFER, READ_BUFFER, STOP_MS};
 use crate::listener::Listener;
@@ -30,10 +32,11 @@ use crate::mailbox::Command;
 use crate::shared::Shared;
 use crate::timers::Timers;
 
-/// Tokens of the poll: the wake-up, the alarm, listeners, and from `CONNS` on the slots of connections.
+/// Tokens of the poll: the wake-up, the alarm, gossip, listeners, and from `CONNS` on the slots of connections.
 pub(crate) const WAKE: Token = Token(0);
 const ALARM: Token = Token(1);
-const LISTENERS: usize = 2;
+const GOSSIP: Token = Token(2);
+const LISTENERS: usize = 3;
 pub(crate) const MAX_LISTENERS: usize = 1024;
 const CONNS: usize = LISTENERS + MAX_LISTENERS;
 /// Sockets looked at in one round.
@@ -55,6 +58,7 @@ pub(crate) struct Driver {
     by_node: HashMap<Uid, u64>,
     timers: Timers,
     keepers: Keepers,
+    gossip: Option<Box<Gossip>>,
     /// Connections whose turn ended before they did.
     ready: VecDeque<u64>,
     /// Connections that hold events for which there was no room.
@@ -88,6 +92,7 @@ impl Driver {
             by_node: HashMap::new(),
             timers: Timers::default(),
             keepers: Keepers::default(),
+            gossip: None,
             ready: VecDeque::new(),
             waiting: VecDeque::new(),
             orphans: VecDeque::new(),
@@ -103,7 +108,8 @@ impl Driver {
     pub fn run(&mut self) -> io::Result<()> {
         let mut readiness = Events::with_capacity(READINESS);
         loop {
-            let timeout = (!self.ready.is_empty()).then_some(std::time::Duration::ZERO);
+            let busy = !self.ready.is_empty() || self.gossip_waits();
+            let timeout = busy.then_some(std::time::Duration::ZERO);
             match self.poll.poll(&mut readiness, timeout) {
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
                 other => other?,
@@ -116,6 +122,7 @@ impl Driver {
                 self.on_ready(event);
             }
             self.go_on();
+            self.gossip_turn();
             self.deliver();
             self.time_passed();
             if self.is_done() {
@@ -136,6 +143,7 @@ impl Driver {
         match event.token() {
             WAKE => {}
             ALARM => self.alarm.acknowledge(),
+            GOSSIP => self.gossip_came(),
             Token(token) if token < CONNS => {
                 self.accept(token - LISTENERS);
             }
@@ -183,6 +191,7 @@ impl Driver {
             }
             Command::Leases => {}
             Command::FirstReading => self.keepers.hurry(self.now),
+            Command::Gossip(command) => self.gossip_command(command),
         }
     }
 
@@ -274,6 +283,7 @@ impl Driver {
         let times = [
             self.timers.next(),
             self.keepers.next_deadline(),
+            self.gossip.as_ref().map(|gossip| gossip.deadline_ms()),
             leases,
             self.stop_at,
         ];

@@ -1,0 +1,264 @@
+"""The coordinator in the mesh: lets members gossip, says who is down or removed, and hears what they say.
+
+A shell: gossip is advice (G5), and nothing here decides what a node may run. A node asks over its connection
+and is granted a credential and the keys of the epoch, sealed for it; after a removal the epoch turns, and
+everybody but the removed gets the next one (G4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+from swarmlet import _native
+from swarmlet.clock import Clock
+from swarmlet.coordinator.connections import Handler, Peer, node_bytes
+from swarmlet.coordinator.session import Phase
+from swarmlet.link import messages as m
+from swarmlet.link.events import Gossip, GossipBody
+from swarmlet.link.pieces import Assembly, pieces
+from swarmlet.model.address import Address, is_loopback, parse_address
+from swarmlet.model.membership import NodeState
+from swarmlet.model.mesh import MeshView
+
+logger = logging.getLogger(__name__)
+
+KEY_FILE = "mesh.key"
+_EPOCH_FILE = "mesh-epoch"
+#: How long an epoch lasts, and a credential: a process asks anew at each of its connections and epochs.
+EPOCH_S = 86_400.0
+CREDENTIAL_MS = 7 * 86_400_000
+#: Grants that are made before others have their turn.
+_BATCH = 32
+
+
+class Terms(NamedTuple):
+    """How the mesh of this cluster is.
+
+    Attributes:
+        directory: Where its root key and the number of its epoch are.
+        cluster_id: Hex.
+        probe_ms: Milliseconds between probes; ``None`` for no mesh at all.
+    """
+
+    directory: Path
+    cluster_id: str
+    probe_ms: int | None
+
+
+class Voices(NamedTuple):
+    """Which connections there are: those that speak for members, and one by its number."""
+
+    speaking: Callable[[], Iterable[Peer]]
+    connection: Callable[[int], Peer | None]
+
+
+class Hub:
+    """The coordinator's part of the mesh.
+
+    Raises:
+        SwarmletError: The root key cannot be read or made.
+    """
+
+    def __init__(
+        self, engine: _native.Engine, terms: Terms, clock: Clock, tasks: asyncio.TaskGroup, voices: Voices
+    ) -> None:
+        self._mesh = _native.Mesh(engine)
+        self._terms = terms
+        self._clock = clock
+        self._tasks = tasks
+        self._voices = voices
+        self._authority: _native.MeshAuthority | None = None
+        self._epoch = 1
+        self._host = ""
+        self._uid = bytes.fromhex(terms.cluster_id)
+        self._view: dict[str, MeshView] = {}
+        self._stale = True
+        #: Why there is no mesh, or less of one; for people.
+        self.notes: tuple[str, ...] = ()
+
+    @property
+    def handlers(self) -> Mapping[type, Handler]:
+        """What is done with each message of a member's mesh."""
+        return {m.MeshHello: self._hello, m.MeshBody: self._body}
+
+    # ---- its life
+
+    def begin(self, endpoint: str, own: str) -> None:
+        """Gossip at the cluster's address.
+
+        Args:
+            endpoint: What nodes are told to connect to, ``host:port``.
+            own: This machine's address on its default route, for an endpoint that is a name.
+        """
+        if self._terms.probe_ms is None:
+            return
+        where = parse_address(endpoint)
+        self._host = where.host if _is_ip(where.host) else own
+        try:
+            self._lead(str(Address(self._host, where.port)), self._terms.probe_ms)
+        except _native.NativeError as fault:
+            self._authority = None
+            self.notes = (f"members do not gossip: {fault.args[-1]}",)
+        for note in self.notes:
+            logger.warning(note)
+
+    def _lead(self, address: str, probe_ms: int) -> None:
+        directory = self._terms.directory
+        self._epoch = _remembered(directory)
+        authority = _native.MeshAuthority.load_or_create(str(directory / KEY_FILE), self._uid)
+        bound = self._mesh.lead(
+            authority,
+            hub=self._uid,
+            epoch=self._epoch,
+            address=address,
+            movable=True,
+            cluster_ms=self._clock.wall_ms(),
+            probe_ms=probe_ms,
+        )
+        self._authority = authority
+        if bound is None:
+            self.notes = (f"members gossip without the coordinator: {address} is no address of this machine",)
+        else:
+            logger.info("the coordinator gossips", extra={"address": bound})
+
+    async def run(self) -> None:
+        """Turn the epoch each day, for ever."""
+        while True:
+            await asyncio.sleep(EPOCH_S)
+            self.turn()
+
+    def turn(self) -> None:
+        """Begin the next epoch: whoever is not granted it hears and is heard no more."""
+        if self._authority is None:
+            return
+        self._epoch += 1
+        _remember(self._terms.directory, self._epoch)
+        self._mesh.turn_epoch(self._authority, self._uid, self._epoch, self._clock.wall_ms())
+        self._tasks.create_task(self._grant_all())
+
+    async def _grant_all(self) -> None:
+        for number, peer in enumerate(list(self._voices.speaking())):
+            if peer.phase is Phase.MEMBER and peer.mesh is not None:
+                self._grant(peer, peer.mesh)
+            if number % _BATCH == _BATCH - 1:
+                await asyncio.sleep(0)
+
+    # ---- what members say
+
+    async def _hello(self, peer: Peer, hello: m.MeshHello) -> None:
+        if self._authority is None:
+            return
+        peer.mesh = hello
+        peer.assembly = Assembly()
+        self._grant(peer, hello)
+
+    def _grant(self, peer: Peer, hello: m.MeshHello) -> None:
+        if self._authority is None or self._terms.probe_ms is None:
+            return
+        now_ms = self._clock.wall_ms()
+        try:
+            grant = self._authority.grant(
+                node_bytes(peer.node_uid),
+                hello.signing,
+                hello.exchange,
+                now_ms,
+                now_ms + CREDENTIAL_MS,
+                self._epoch,
+            )
+        except (_native.NativeError, ValueError) as fault:
+            logger.warning("a node may not gossip", extra={"node": peer.node_uid, "why": str(fault.args[-1])})
+            return
+        authority = self._authority
+        peer.send(
+            m.MeshGrant(
+                grant,
+                authority.signing_key,
+                authority.exchange_key,
+                reached_at(peer.seen, self._host),
+                self._terms.probe_ms,
+                now_ms,
+            )
+        )
+
+    async def _body(self, peer: Peer, piece: m.MeshBody) -> None:
+        body = peer.assembly.take(piece) if peer.assembly is not None else None
+        if body is not None:
+            self._mesh.body(peer.conn, body)
+
+    # ---- what the mesh tells
+
+    def happened(self, event: Gossip | GossipBody) -> None:
+        """Take what the native part tells."""
+        self._stale = True
+        if isinstance(event, GossipBody):
+            peer = self._voices.connection(event.conn)
+            # What finds no room is lost, and asked for again.
+            if peer is not None and peer.phase is Phase.MEMBER:
+                all(peer.send(piece) for piece in pieces(event.body))
+            return
+        about = str(UUID(bytes=event.uid)) if any(event.uid) else ""
+        logger.debug("the mesh tells: %s", event.what, extra={"about": about, "why": event.why})
+
+    def members(self) -> Mapping[str, MeshView]:
+        """Return what the coordinator's mesh knows of each member, by uid."""
+        if self._stale and self._authority is not None:
+            self._stale = False
+            with contextlib.suppress(_native.NativeError):
+                self._view = {one.node_uid: one for one in map(MeshView.of, self._mesh.members())}
+        return self._view
+
+    # ---- what it tells them
+
+    def became(self, node_uid: str, state: NodeState) -> None:
+        """A node's state is on disk: who is down is said, so that everybody counts it out alike."""
+        if self._authority is not None and state is NodeState.DOWN:
+            self._mesh.declare("down", node_bytes(node_uid), 0)
+
+    def removed(self, gone: list[str], left: bool) -> None:
+        """Nodes are members no more; what they say changes nothing from the next epoch on (G4)."""
+        if self._authority is None:
+            return
+        until_ms = self._clock.wall_ms() + CREDENTIAL_MS
+        for node_uid in gone:
+            self._mesh.declare("removed" if left else "revoked", node_bytes(node_uid), until_ms)
+        self.turn()
+
+
+def reached_at(seen: str, own: str) -> str:
+    """Return the IP address at which members reach a node seen at ``seen`` (``ip:port``).
+
+    A node on the coordinator's own machine is where the coordinator is: nobody else reaches its loopback.
+    """
+    host = parse_address(seen).host
+    return own if is_loopback(host) else host
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _remembered(directory: Path) -> int:
+    try:
+        text = (directory / _EPOCH_FILE).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return 1
+    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < 1 << 62 else 1
+
+
+def _remember(directory: Path, epoch: int) -> None:
+    """Keep the number of the epoch; one that is lost is told anew to whoever connects."""
+    draft = directory / f"{_EPOCH_FILE}.new"
+    with contextlib.suppress(OSError):
+        draft.write_text(f"{epoch}\n")
+        draft.replace(directory / _EPOCH_FILE)
