@@ -568,6 +568,16 @@ CATALOGUE: dict[str, Entry] = {
         "put the database back from a backup and run  stratoswarm up; or, when there is none:"
         "  mv {path} {path}.old  and  stratoswarm up  for a new cluster, which every device joins anew",
     ),
+    "SWL-616": Entry(
+        "node-unasked", StateError, Exit.UNREACHABLE,
+        "the node {node} cannot be asked: {detail}",
+        "nothing was changed", "stratoswarm nodes inspect {node}",
+    ),
+    "SWL-617": Entry(
+        "event-untold", StateError, Exit.FAILED,
+        "the event was not told: {detail}",
+        "nobody heard of it", "shorten it, or start the coordinator with  STRATOSWARM_GOSSIP_MS=1000",
+    ),
     # ---- 7xx admin and local API
     "SWL-700": Entry(
         "coordinator-not-running", UnreachableError, Exit.UNREACHABLE,

@@ -57,9 +57,9 @@ from swarmlet.link.messages import (
     Desired,
     Hello,
     LogsOpen,
-    MeshBody,
-    MeshGrant,
+    MeshAnswer,
     MeshHello,
+    MeshWord,
     Renewed,
     Settings,
     StreamClose,
@@ -96,7 +96,7 @@ class Duties(Protocol):
         """Return what asks to gossip, or ``None`` when this node does not."""
         ...
 
-    def mesh_told(self, message: MeshGrant | MeshBody) -> None:
+    def mesh_told(self, message: MeshAnswer) -> None:
         """Take what the coordinator tells the mesh."""
         ...
 
@@ -138,7 +138,7 @@ class Conversation:
         self._local[type(event)] = event
         self._wake()
 
-    def mesh_says(self, messages: tuple[MeshHello | MeshBody, ...]) -> None:
+    def mesh_says(self, messages: tuple[MeshWord, ...]) -> None:
         """Pass on what the mesh has for the coordinator, in order."""
         self._mesh.append(MeshSays(messages))
         self._wake()

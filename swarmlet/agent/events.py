@@ -10,9 +10,8 @@ from swarmlet.link.messages import (
     AnyMessage,
     Desired,
     LogsOpen,
-    MeshBody,
-    MeshGrant,
-    MeshHello,
+    MeshAnswer,
+    MeshWord,
     Renewed,
     Settings,
 )
@@ -90,7 +89,7 @@ class StopAsked(msgspec.Struct, frozen=True):
 class MeshSays(msgspec.Struct, frozen=True):
     """The mesh has something for the coordinator."""
 
-    messages: tuple[MeshHello | MeshBody, ...]
+    messages: tuple[MeshWord, ...]
 
 
 Event = (
@@ -193,7 +192,7 @@ class CloseStream(msgspec.Struct, frozen=True):
 class MeshTold(msgspec.Struct, frozen=True):
     """Hand the mesh what the coordinator told it."""
 
-    message: MeshGrant | MeshBody
+    message: MeshAnswer
 
 
 class Note(msgspec.Struct, frozen=True):

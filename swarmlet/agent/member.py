@@ -23,7 +23,7 @@ from swarmlet.errors import SwarmletError, error
 from swarmlet.join.events import Closed
 from swarmlet.join.failures import failure_of
 from swarmlet.link.engine import Connection
-from swarmlet.link.messages import MeshBody, MeshHello
+from swarmlet.link.messages import MeshWord
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Member:
         if self._conversation is not None:
             self._conversation.post(event)
 
-    def mesh_says(self, messages: tuple[MeshHello | MeshBody, ...]) -> None:
+    def mesh_says(self, messages: tuple[MeshWord, ...]) -> None:
         """Pass on what the mesh has for the coordinator; without a session it is dropped."""
         if self._conversation is not None:
             self._conversation.mesh_says(messages)

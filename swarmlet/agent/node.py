@@ -30,8 +30,7 @@ from swarmlet.link.engine import Connection, Link
 from swarmlet.link.messages import (
     PROTOCOL_VERSION,
     Hello,
-    MeshBody,
-    MeshGrant,
+    MeshAnswer,
     MeshHello,
     Renewed,
     Settings,
@@ -197,7 +196,7 @@ class Node:
         """Return what asks to gossip."""
         return None if self.gossiping is None else self.gossiping.hello()
 
-    def mesh_told(self, message: MeshGrant | MeshBody) -> None:
+    def mesh_told(self, message: MeshAnswer) -> None:
         """Hand the mesh what it was told."""
         if self.gossiping is not None:
             self.gossiping.told(message)

@@ -69,6 +69,7 @@ from swarmlet.link.messages import (
     LogsOpen,
     MeshBody,
     MeshGrant,
+    MeshMeasure,
     Observed,
     ObservedAck,
     Problem,
@@ -189,6 +190,7 @@ class Session:
             StreamClose: lambda message: [CloseStream(message.stream)],
             MeshGrant: lambda message: [MeshTold(message)],
             MeshBody: lambda message: [MeshTold(message)],
+            MeshMeasure: lambda message: [MeshTold(message)],
             Problem: self._take_problem,
         }
 

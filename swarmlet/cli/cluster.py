@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from swarmlet import __version__
-from swarmlet.cli import commands_cluster, commands_nodes, commands_tokens, commands_work
+from swarmlet.cli import commands_cluster, commands_events, commands_nodes, commands_tokens, commands_work
 from swarmlet.cli.admin import Admin
 from swarmlet.cli.main import guarded, renderer
 from swarmlet.cli.parser import Parser, add_group, parse
@@ -49,6 +49,9 @@ def build() -> Parser:
     _admin(commands, "logs", commands_work.add_logs, "show what a workload wrote")
     _admin(commands, "stop", commands_work.add_stop, "ask a workload to end")
     _admin(commands, "inspect", commands_work.add_inspect, "show one workload, and why it is where it is")
+    _admin(
+        commands, "events", commands_events.add_events, "show what happens to nodes, or tell them something"
+    )
     _admin(commands, "audit", commands_cluster.add_audit, "show who changed what, and verify the chain")
     return parser
 
@@ -69,6 +72,7 @@ def _nodes(commands: argparse._SubParsersAction[Parser]) -> None:
     group = add_group(commands, "nodes", "list, show, label and remove nodes")
     _admin(group, "ls", commands_nodes.add_ls, "list nodes")
     _admin(group, "inspect", commands_nodes.add_inspect, "show one node")
+    _admin(group, "rtt", commands_nodes.add_rtt, "show the round trip between two nodes")
     _admin(group, "rm", commands_nodes.add_rm, "remove a node; its certificate is refused from then on")
     _admin(group, "allow", commands_nodes.add_allow, "let blocked hardware join again")
     _admin(group, "label", commands_nodes.add_label, "set and remove labels")

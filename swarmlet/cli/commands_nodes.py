@@ -12,7 +12,7 @@ from swarmlet.cli.words import age, gigabytes, instant, percent_of
 from swarmlet.errors import Exit, error
 from swarmlet.model.membership import Availability
 from swarmlet.model.requests import AvailabilityRequest, LabelsRequest
-from swarmlet.model.views import NodeList, NodeView
+from swarmlet.model.views import NodeList, NodeView, RoundTripView
 
 
 def add_ls(parser: Parser) -> None:
@@ -95,6 +95,7 @@ def _facts(node: NodeView) -> list[tuple[str, str]]:
         ("labels", ", ".join(f"{key}={value}" for key, value in sorted(node.labels.items())) or "-"),
         ("address", node.seen),
         ("heartbeat", f"{age(node.heartbeat_age_ms)} ago" if node.heartbeat_age_ms is not None else "-"),
+        ("peers", _peers(node)),
         ("joined", f"{instant(node.joined_ms)} with token {node.token[:12]}"),
         ("certificate", f"{node.certificate_serial} until {instant(node.certificate_expires_ms)}"),
         ("version", node.version),
@@ -102,9 +103,39 @@ def _facts(node: NodeView) -> list[tuple[str, str]]:
     return [(label, value) for label, value in facts if value]
 
 
+def _peers(node: NodeView) -> str:
+    mesh = node.mesh
+    if mesh is None:
+        return "-"
+    trip = "" if mesh.rtt_ms is None else f", {mesh.rtt_ms:.1f} ms from the coordinator"
+    reached = "" if mesh.udp else "; UDP does not reach it"
+    note = f" ({mesh.note})" if mesh.note else ""
+    return f"{mesh.state} for {age(mesh.age_ms)} at {mesh.address}{trip}{reached}{note}"
+
+
 def _enforced(node: NodeView) -> str:
     found = node.profile.enforcement
     return ", ".join(f"{name} {getattr(found, name)}" for name in type(found).__struct_fields__)
+
+
+def add_rtt(parser: Parser) -> None:
+    """Add the options of ``nodes rtt``."""
+    add_common(parser)
+    parser.add_argument("node", help="who measures: name, id or an unambiguous prefix")
+    parser.add_argument("other", help="to whom")
+    add_output(parser, ("table", "json", "yaml"))
+    parser.set_defaults(run=rtt)
+
+
+def rtt(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
+    """Show how one node sees another: its state by gossip and the round trip between them."""
+    found = admin.get(RoundTripView, f"/v1/nodes/{part(args.node)}/rtt/{part(args.other)}")
+    trip = "-" if found.rtt_ms is None else f"{found.rtt_ms:.2f} ms"
+    row = [found.node, found.to, found.state or "unknown", trip]
+    render.emit(found, args.output, table=lambda _wide: (["NODE", "TO", "STATE", "RTT"], [row]), names=list)
+    if found.rtt_ms is None:
+        render.say("it was not measured yet: each node probes another every second or so")
+    return Exit.DONE
 
 
 def add_rm(parser: Parser) -> None:

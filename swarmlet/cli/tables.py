@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from swarmlet.cli.words import age, gigabytes, instant, percent_of
-from swarmlet.model.views import AuditView, NodeView, TokenView, WorkloadView
+from swarmlet.model.views import AuditView, EventView, NodeView, TokenView, WorkloadView
 
 Table = tuple[Sequence[str], list[list[str]]]
 
@@ -16,7 +16,7 @@ def nodes(items: Sequence[NodeView], *, wide: bool) -> Table:
     rows = [
         [
             node.name,
-            node.state if node.availability == "active" else f"{node.state},{node.availability}",
+            status_of(node),
             node.node_class.lower(),
             node.arch or "-",
             percent_of(node.cpu_permille, node.cpu_cores),
@@ -34,6 +34,22 @@ def nodes(items: Sequence[NodeView], *, wide: bool) -> Table:
             labels = ",".join(f"{key}={value}" for key, value in sorted(node.labels.items()))
             row += [node.seen, labels or "-", node.node_uid, node.reason or "-"]
     return headers, rows
+
+
+def status_of(node: NodeView) -> str:
+    """Return a node's state, with what an administrator and its peers say beside it."""
+    words: list[str] = [node.state, *([] if node.availability == "active" else [node.availability])]
+    if node.mesh is not None and node.mesh.note:
+        words.append("alive" if node.mesh.state == "alive" else "no-udp")
+    return ",".join(words)
+
+
+def events(items: Sequence[EventView]) -> Table:
+    """Return the events."""
+    headers = ["TIME", "FROM", "EVENT", "NODE", "DETAIL"]
+    return headers, [
+        [instant(one.at_ms), one.source, one.what, one.node or "-", one.detail or "-"] for one in items
+    ]
 
 
 def tokens(items: Sequence[TokenView], *, wide: bool) -> Table:

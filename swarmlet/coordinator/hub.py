@@ -19,13 +19,17 @@ from uuid import UUID
 from swarmlet import _native
 from swarmlet.clock import Clock
 from swarmlet.coordinator.connections import Handler, Peer, node_bytes
+from swarmlet.coordinator.happenings import Happening, Happenings
+from swarmlet.coordinator.measuring import Measuring
 from swarmlet.coordinator.session import Phase
+from swarmlet.errors import error
 from swarmlet.link import messages as m
 from swarmlet.link.events import Gossip, GossipBody
 from swarmlet.link.pieces import Assembly, pieces
 from swarmlet.model.address import Address, is_loopback, parse_address
 from swarmlet.model.membership import NodeState
 from swarmlet.model.mesh import MeshView
+from swarmlet.model.records import NodeRecord
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +38,13 @@ _EPOCH_FILE = "mesh-epoch"
 #: How long an epoch lasts, and a credential: a process asks anew at each of its connections and epochs.
 EPOCH_S = 86_400.0
 CREDENTIAL_MS = 7 * 86_400_000
+#: What the mesh tells that people are shown, and by whom it is said.
+_SHOWN = frozenset({"joined", "suspect", "unreachable", "back", "left", "event"})
+_SAID_BY = {
+    "itself": "it said so itself",
+    "members": "members do not reach it",
+    "coordinator": "its lease lapsed",
+}
 #: Grants that are made before others have their turn.
 _BATCH = 32
 
@@ -80,13 +91,19 @@ class Hub:
         self._uid = bytes.fromhex(terms.cluster_id)
         self._view: dict[str, MeshView] = {}
         self._stale = True
+        self._measuring = Measuring(voices.speaking)
+        self.happenings = Happenings(clock.wall_ms())
         #: Why there is no mesh, or less of one; for people.
         self.notes: tuple[str, ...] = ()
 
     @property
     def handlers(self) -> Mapping[type, Handler]:
         """What is done with each message of a member's mesh."""
-        return {m.MeshHello: self._hello, m.MeshBody: self._body}
+        return {
+            m.MeshHello: self._hello,
+            m.MeshBody: self._body,
+            m.MeshMeasured: self._measuring.answered,
+        }
 
     # ---- its life
 
@@ -205,6 +222,11 @@ class Hub:
             return
         about = str(UUID(bytes=event.uid)) if any(event.uid) else ""
         logger.debug("the mesh tells: %s", event.what, extra={"about": about, "why": event.why})
+        detail = (
+            event.detail.decode(errors="replace") if event.what == "event" else _SAID_BY.get(event.why, "")
+        )
+        if event.what in _SHOWN:
+            self.happenings.add(self._clock.wall_ms(), "gossip", event.what, about, detail)
 
     def members(self) -> Mapping[str, MeshView]:
         """Return what the coordinator's mesh knows of each member, by uid."""
@@ -214,15 +236,43 @@ class Hub:
                 self._view = {one.node_uid: one for one in map(MeshView.of, self._mesh.members())}
         return self._view
 
+    def events(self, after: int, most: int) -> tuple[Happening, ...]:
+        """Return what happened after number ``after``, oldest first."""
+        return self.happenings.after(after, most)
+
+    async def measure(self, node: NodeRecord, other: NodeRecord) -> m.MeshMeasured:
+        """Ask one node how it sees another.
+
+        Raises:
+            SwarmletError: ``SWL-616``.
+        """
+        return await self._measuring.ask(node.node_uid, other.node_uid, node.name)
+
     # ---- what it tells them
 
-    def became(self, node_uid: str, state: NodeState) -> None:
+    def broadcast(self, text: str) -> None:
+        """Tell every member an event once.
+
+        Raises:
+            SwarmletError: ``SWL-617``.
+        """
+        if self._authority is None:
+            raise error("SWL-617", detail="this cluster does not gossip")
+        payload = text.encode()
+        if not self._mesh.broadcast(payload):
+            raise error("SWL-617", detail=f"it has {len(payload)} bytes, at most 512 are told")
+        self.happenings.add(self._clock.wall_ms(), "gossip", "event", "", text)
+
+    def became(self, node_uid: str, state: NodeState, reason: str) -> None:
         """A node's state is on disk: who is down is said, so that everybody counts it out alike."""
+        self.happenings.add(self._clock.wall_ms(), "lease", state, node_uid, reason)
         if self._authority is not None and state is NodeState.DOWN:
             self._mesh.declare("down", node_bytes(node_uid), 0)
 
     def removed(self, gone: list[str], left: bool) -> None:
         """Nodes are members no more; what they say changes nothing from the next epoch on (G4)."""
+        for node_uid in gone:
+            self.happenings.add(self._clock.wall_ms(), "lease", "left" if left else "revoked", node_uid)
         if self._authority is None:
             return
         until_ms = self._clock.wall_ms() + CREDENTIAL_MS

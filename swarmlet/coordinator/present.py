@@ -8,9 +8,11 @@ from swarmlet.coordinator.picture import Picture, is_live
 from swarmlet.coordinator.standing import standing
 from swarmlet.model.health import Reading
 from swarmlet.model.membership import Availability, NodeState
+from swarmlet.model.mesh import MeshView, what_peers_say
 from swarmlet.model.records import AssignmentRecord, NodeRecord, TokenRecord, WorkloadRecord
 from swarmlet.model.views import (
     AssignmentView,
+    MeshNodeView,
     NodeName,
     NodeView,
     PlacementView,
@@ -39,6 +41,7 @@ def node_view(
     live: Iterable[AssignmentRecord],
     heartbeat: tuple[int, Reading] | None,
     twice: str | None = None,
+    peers: MeshView | None = None,
 ) -> NodeView:
     """Return one node as it is shown.
 
@@ -47,7 +50,10 @@ def node_view(
         live: Its assignments that have not ended.
         heartbeat: Age in milliseconds and reading of its last heartbeat, if one came since the start.
         twice: What says that two devices speak with its identity, if something does.
+        peers: What the coordinator's mesh knows of it, if anything.
     """
+    mesh = None if peers is None else _mesh_view(node, peers)
+    reason = node.state_reason if mesh is None or not mesh.note else f"{node.state_reason}; {mesh.note}"
     hardware = node.profile.hardware
     age_ms, reading = heartbeat if heartbeat is not None else (None, None)
     return NodeView(
@@ -55,7 +61,7 @@ def node_view(
         name=node.name,
         state=node.state,
         since_ms=node.state_since_ms,
-        reason=node.state_reason if twice is None else f"two devices seem to speak as this node: {twice}",
+        reason=reason if twice is None else f"two devices seem to speak as this node: {twice}",
         next_step=_next_step(node) if twice is None else _FIND_THE_COPY.format(name=node.name),
         availability=node.availability,
         health=None if reading is None else _HEALTH.get(reading.health),
@@ -84,6 +90,7 @@ def node_view(
         certificate_serial=node.serial,
         certificate_expires_ms=node.not_after_ms,
         replaced_by=node.replaced_by,
+        mesh=mesh,
         profile=node.profile,
     )
 
@@ -92,6 +99,18 @@ _FIND_THE_COPY = (
     "find the copy of its data directory and end it; if that may be a thief's: stratoswarm nodes rm {name},"
     " and join again"
 )
+
+
+def _mesh_view(node: NodeRecord, peers: MeshView) -> MeshNodeView:
+    return MeshNodeView(
+        state=peers.state,
+        why=peers.why,
+        age_ms=peers.age_ms,
+        address=peers.address,
+        udp=peers.udp,
+        rtt_ms=peers.rtt_us / 1000 if peers.rtt_us else None,
+        note=what_peers_say(node.state, peers),
+    )
 
 
 def _next_step(node: NodeRecord) -> str:

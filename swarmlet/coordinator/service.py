@@ -316,6 +316,7 @@ class Coordinator:
             cluster=self._overview,
             stopping=asyncio.Event(),
             troubles=self._troubles,
+            mesh=self._hub,
         )
 
     def _overview(self) -> ClusterView:
@@ -364,7 +365,7 @@ class Coordinator:
     def _on_change(self, command: AnyCommand, _result: Result) -> None:
         self._clock.recorded(command.at_ms)
         if isinstance(command, NodeTransition):
-            self._hub.became(command.node_uid, command.state)
+            self._hub.became(command.node_uid, command.state, command.reason)
         self._planning.wake()
 
     # ---- events of the engine

@@ -55,6 +55,7 @@ TABLE: dict[Phase, dict[type[m.Message], Phase]] = {
         m.Problem: Phase.MEMBER,
         m.MeshHello: Phase.MEMBER,
         m.MeshBody: Phase.MEMBER,
+        m.MeshMeasured: Phase.MEMBER,
         m.Leave: Phase.ENDING,
         m.Goodbye: Phase.ENDING,
     },

@@ -221,6 +221,21 @@ class MeshBody(Message, frozen=True, tag="mesh-body"):
     more: bool = False
 
 
+class MeshMeasure(Message, frozen=True, tag="mesh-measure"):
+    """Coordinator to node: how do you see the member with this uid (16 bytes)?"""
+
+    number: int
+    node: bytes
+
+
+class MeshMeasured(Message, frozen=True, tag="mesh-measured"):
+    """The answer to the :class:`MeshMeasure` of this number; ``state`` is empty for a stranger."""
+
+    number: int
+    state: str
+    rtt_us: int
+
+
 # ---- streams
 
 
@@ -268,10 +283,16 @@ AnyMessage = (
     | MeshHello
     | MeshGrant
     | MeshBody
+    | MeshMeasure
+    | MeshMeasured
     | LogsOpen
     | StreamClose
     | Problem
 )
+
+#: What the mesh of a node says over its connection, and what it hears.
+MeshWord = MeshHello | MeshBody | MeshMeasured
+MeshAnswer = MeshGrant | MeshBody | MeshMeasure
 
 _log = logging.getLogger(__name__)
 _encoder = msgspec.msgpack.Encoder()

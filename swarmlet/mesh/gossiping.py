@@ -14,7 +14,15 @@ from uuid import UUID
 from swarmlet import _native
 from swarmlet.config.holders import holder_of
 from swarmlet.link.events import Gossip, GossipBody
-from swarmlet.link.messages import MeshBody, MeshGrant, MeshHello
+from swarmlet.link.messages import (
+    MeshAnswer,
+    MeshBody,
+    MeshGrant,
+    MeshHello,
+    MeshMeasure,
+    MeshMeasured,
+    MeshWord,
+)
 from swarmlet.link.pieces import Assembly, pieces
 from swarmlet.model.address import Address, parse_address
 from swarmlet.model.mesh import MeshView
@@ -54,7 +62,7 @@ class Gossiping:
         self,
         engine: _native.Engine,
         place: Place,
-        say: Callable[[tuple[MeshHello | MeshBody, ...]], None],
+        say: Callable[[tuple[MeshWord, ...]], None],
     ) -> None:
         self._mesh = _native.Mesh(engine)
         self._keys = _native.MeshKeys()
@@ -73,18 +81,27 @@ class Gossiping:
         self._assembly = Assembly()
         return MeshHello(self._keys.signing_key, self._keys.exchange_key)
 
-    def told(self, message: MeshGrant | MeshBody) -> None:
+    def told(self, message: MeshAnswer) -> None:
         """Take what the coordinator says."""
         if isinstance(message, MeshBody):
             body = self._assembly.take(message)
             if body is not None:
                 self._mesh.body(0, body)
             return
+        if isinstance(message, MeshMeasure):
+            self._say((self._measured(message),))
+            return
         try:
             self._take_grant(message)
         except (_native.NativeError, ValueError) as fault:
             self._granted, self.trouble = None, str(fault.args[-1])
             _log.warning("this node does not gossip: %s", self.trouble)
+
+    def _measured(self, asked: MeshMeasure) -> MeshMeasured:
+        found = next((one for one in self.members() if one.node_uid == str(UUID(bytes=asked.node))), None)
+        return MeshMeasured(
+            asked.number, "" if found is None else found.state, 0 if found is None else found.rtt_us
+        )
 
     def _take_grant(self, grant: MeshGrant) -> None:
         before, self._granted = self._granted, grant

@@ -137,3 +137,9 @@ class SubmitRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             constraints=self.constraints,
             stop_grace_s=self.stop_grace_s,
         )
+
+
+class EventRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``POST /v1/events``: ``text`` is told to every member once, at most 512 bytes of UTF-8."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=512, extra={"takes": "1 to 512 bytes of text"})]

@@ -162,6 +162,7 @@ class NodeView(View, frozen=True, kw_only=True):
     certificate_serial: str
     certificate_expires_ms: int
     replaced_by: str | None
+    mesh: MeshNodeView | None
     profile: Profile
 
 
@@ -291,6 +292,52 @@ class AuditList(View, frozen=True, kw_only=True):
     items: tuple[AuditView, ...]
     intact: bool | None = None
     broken: str | None = None
+
+
+# ---- the mesh
+
+
+class MeshNodeView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the coordinator's mesh knows of a node; advice beside its lease.
+
+    ``state`` is alive, suspect, unreachable or left, for ``age_ms``, as ``why`` says: itself, members or
+    coordinator. ``udp`` tells whether UDP reaches it, ``rtt_ms`` the smoothed round trip from the
+    coordinator. ``note`` is what that adds to its state, in words.
+    """
+
+    state: str
+    why: str
+    age_ms: int
+    address: str
+    udp: bool
+    rtt_ms: float | None
+    note: str
+
+
+class RoundTripView(View, frozen=True, kw_only=True):
+    """How one node sees another; ``None`` for a stranger, and for what was never measured."""
+
+    node: str
+    to: str
+    state: str | None
+    rtt_ms: float | None
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a node, or an event that somebody told; ``source`` is lease or gossip."""
+
+    sequence: int
+    at_ms: int
+    source: str
+    what: str
+    node: str
+    detail: str
+
+
+class EventList(View, frozen=True, kw_only=True):
+    """Events, oldest first."""
+
+    items: tuple[EventView, ...]
 
 
 # ---- errors

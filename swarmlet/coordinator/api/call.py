@@ -12,13 +12,17 @@ import msgspec
 
 from swarmlet.clock import Clock
 from swarmlet.coordinator.api.roles import Role
+from swarmlet.coordinator.happenings import Happening
 from swarmlet.coordinator.ledger import Ledger
 from swarmlet.coordinator.picture import Picture
 from swarmlet.coordinator.planning import Planning
 from swarmlet.coordinator.relay import Stream
 from swarmlet.coordinator.store.api import Store
 from swarmlet.errors import error
+from swarmlet.link.messages import MeshMeasured
 from swarmlet.model.health import Reading
+from swarmlet.model.mesh import MeshView
+from swarmlet.model.records import NodeRecord
 from swarmlet.model.requests import MintRequest
 from swarmlet.model.views import ClusterView, MintedView, View
 
@@ -52,6 +56,26 @@ class Mint(Protocol):
         ...
 
 
+class Mesh(Protocol):
+    """The mesh, as far as the API needs it."""
+
+    def members(self) -> Mapping[str, MeshView]:
+        """Return what the coordinator's mesh knows of each member, by uid."""
+        ...
+
+    def events(self, after: int, most: int) -> Sequence[Happening]:
+        """Return what happened after number ``after``, oldest first, the newest ``most`` of it."""
+        ...
+
+    def broadcast(self, text: str) -> None:
+        """Tell every member an event once; ``SWL-617`` when that cannot be."""
+        ...
+
+    async def measure(self, node: NodeRecord, other: NodeRecord) -> MeshMeasured:
+        """Ask one node how it sees another; ``SWL-616`` when it cannot be asked."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What handlers may use."""
@@ -64,6 +88,7 @@ class Services:
     members: Members
     mint: Mint
     cluster: Callable[[], ClusterView]
+    mesh: Mesh
     stopping: asyncio.Event
     #: Sentences about what is wrong with the coordinator now.
     troubles: Callable[[], tuple[str, ...]] = tuple

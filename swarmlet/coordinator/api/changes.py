@@ -23,12 +23,13 @@ from swarmlet.coordinator.store.commands import (
 from swarmlet.errors import error
 from swarmlet.model.requests import (
     AvailabilityRequest,
+    EventRequest,
     LabelsRequest,
     MintRequest,
     RevokeRequest,
     SubmitRequest,
 )
-from swarmlet.model.views import MintedView, NodeView, TokenView, WorkloadView
+from swarmlet.model.views import EventList, MintedView, NodeView, TokenView, WorkloadView
 
 
 async def mint(call: Call) -> MintedView:
@@ -45,6 +46,13 @@ async def revoke_token(call: Call) -> TokenView:
         RevokeToken(at_ms=_now(call), actor=call.actor, key=call.key, jti=row.jti, cascade=wishes.cascade)
     )
     return show_token(call, await call.services.store.token(row.jti) or row)
+
+
+async def tell(call: Call) -> EventList:
+    """``POST /v1/events``: tell every member once. No command: nothing is kept of it."""
+    wishes: EventRequest = call.body
+    call.services.mesh.broadcast(wishes.text)
+    return EventList(items=())
 
 
 async def remove_node(call: Call) -> NodeView:

@@ -21,13 +21,17 @@ async def token(call: Call) -> TokenRecord:
     return found[resolve(call.params["jti"], [Named(jti, jti) for jti in found], "SWL-604")]
 
 
-async def node(call: Call) -> NodeRecord:
+async def node(call: Call, name: str = "ref") -> NodeRecord:
     """Return the node meant by ``{ref}``; one of the past only when no member is, of one name the newest.
+
+    Args:
+        call: The request.
+        name: The part of the path that means it.
 
     Raises:
         SwarmletError: ``SWL-605``, ``SWL-606``.
     """
-    reference = call.params["ref"]
+    reference = call.params[name]
     known = call.services.picture.nodes.get(reference)
     if known is not None:
         return known
@@ -52,15 +56,15 @@ def _named(row: NodeRecord) -> Named:
     return Named(row.node_uid, row.name, row.state not in _PAST, row.joined_ms)
 
 
-async def member(call: Call) -> NodeRecord:
+async def member(call: Call, name: str = "ref") -> NodeRecord:
     """Return the node meant by ``{ref}``, which must not be of the past.
 
     Raises:
         SwarmletError: As :func:`node`, and ``SWL-605`` for one of the past.
     """
-    found = await node(call)
+    found = await node(call, name)
     if found.state in _PAST:
-        raise error("SWL-605", name=f"{call.params['ref']} any more: it is {found.state}")
+        raise error("SWL-605", name=f"{call.params[name]} any more: it is {found.state}")
     return found
 
 

@@ -13,8 +13,11 @@ from swarmlet.model.views import (
     FINISHED,
     AuditList,
     ClusterView,
+    EventList,
+    EventView,
     NodeList,
     NodeView,
+    RoundTripView,
     TokenList,
     TokenView,
     WorkloadList,
@@ -26,6 +29,8 @@ _PAST = frozenset({NodeState.LEFT, NodeState.REVOKED})
 _SIGNATURE = 64
 _AUDIT_PAGE = 100
 _AUDIT_MOST = 1000
+_EVENTS_PAGE = 100
+_EVENTS_MOST = 1000
 
 
 async def cluster(call: Call) -> ClusterView:
@@ -60,6 +65,42 @@ async def nodes(call: Call) -> NodeList:
 async def node(call: Call) -> NodeView:
     """``GET /v1/nodes/{ref}``."""
     return show_node(call, await lookup.node(call))
+
+
+async def round_trip(call: Call) -> RoundTripView:
+    """``GET /v1/nodes/{ref}/rtt/{other}``: how one node sees another."""
+    asked, other = await lookup.member(call), await lookup.member(call, "other")
+    answer = await call.services.mesh.measure(asked, other)
+    return RoundTripView(
+        node=asked.name,
+        to=other.name,
+        state=answer.state or None,
+        rtt_ms=answer.rtt_us / 1000 if answer.rtt_us else None,
+    )
+
+
+async def events(call: Call) -> EventList:
+    """``GET /v1/events``: what happened to nodes since this coordinator started, oldest first."""
+    services = call.services
+    most = call.number("limit", 1, _EVENTS_MOST) or _EVENTS_PAGE
+    found = services.mesh.events(call.number("after", 0, 2**62) or 0, most)
+    items = [
+        EventView(
+            sequence=one.sequence,
+            at_ms=one.at_ms,
+            source=one.source,
+            what=one.what,
+            node=_name_of(call, one.node_uid),
+            detail=one.detail,
+        )
+        for one in found
+    ]
+    return EventList(items=tuple(items))
+
+
+def _name_of(call: Call, node_uid: str) -> str:
+    row = call.services.picture.nodes.get(node_uid)
+    return node_uid if row is None else row.name
 
 
 async def workloads(call: Call) -> WorkloadList:
@@ -108,10 +149,14 @@ def show_nodes(call: Call, rows: list[NodeRecord]) -> list[NodeView]:
     """Return the views of several nodes."""
     services = call.services
     heard = services.members.heartbeats([row.node_uid for row in rows])
-    twice = services.members.suspicions()
+    twice, peers = services.members.suspicions(), services.mesh.members()
     return [
         node_view(
-            row, services.picture.live_on(row.node_uid), heard.get(row.node_uid), twice.get(row.node_uid)
+            row,
+            services.picture.live_on(row.node_uid),
+            heard.get(row.node_uid),
+            twice.get(row.node_uid),
+            peers.get(row.node_uid),
         )
         for row in rows
     ]
