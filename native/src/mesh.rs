@@ -149,7 +149,9 @@ impl MeshAuthority {
             issued_ms: cluster_ms,
             expires_ms: cluster_ms.saturating_add(HUB_LIFE_MS),
         };
-        let keys = around(epoch).into_iter().map(|number| Some((number, self.inner.epoch(number)?)));
+        let keys = around(epoch)
+            .into_iter()
+            .map(|number| Some((number, self.inner.epoch(number)?)));
         Some(Grant {
             credential: self.inner.credential(&says),
             says,
@@ -317,11 +319,13 @@ impl Mesh {
     }
 
     fn leave(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.engine.gossip_leave()).map_err(engine_error)
+        py.detach(|| self.engine.gossip_leave())
+            .map_err(engine_error)
     }
 
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.engine.gossip_stop()).map_err(engine_error)
+        py.detach(|| self.engine.gossip_stop())
+            .map_err(engine_error)
     }
 }
 

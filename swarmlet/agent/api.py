@@ -9,10 +9,11 @@ from swarmlet import __version__, _native
 from swarmlet.agent.node import Node
 from swarmlet.agent.ports import Workloads
 from swarmlet.agent.pulse import Pulse
-from swarmlet.agent.status import Standing, StatusView
+from swarmlet.agent.status import GossipView, Standing, StatusView
 from swarmlet.clock import Clock
 from swarmlet.config.keys import Config
 from swarmlet.link.engine import Link
+from swarmlet.mesh.gossiping import Gossiping
 from swarmlet.model.health import Health
 from swarmlet.report.health import HealthBoard, HealthView
 from swarmlet.report.metrics import Exposition, Snapshot
@@ -74,6 +75,7 @@ class Views:
             node_class=memory.node_class,
             connection=parts.standing.view(now),
             lease=parts.standing.lease,
+            gossip=_gossip(parts.node.gossiping),
             certificate_not_after_ms=parts.node.credentials.identity.not_after_ms,
             clock_skew_seconds=None if skew is None else round(skew, 3),
             workloads_active=parts.workloads.active,
@@ -112,6 +114,9 @@ class Views:
             heartbeats_sent=stats.get("heartbeats_out", 0),
             link_rx=stats.get("bytes_in", 0),
             link_tx=stats.get("bytes_out", 0),
+            gossip_rx=stats.get("gossip_in", 0),
+            gossip_tx=stats.get("gossip_out", 0),
+            gossip_dropped=stats.get("gossip_dropped", 0),
             certificate_expiry_s=parts.node.credentials.identity.not_after_ms / 1000,
             clock_skew_s=standing.skew_s,
             temperature_c=sample.temperature_c,
@@ -133,3 +138,15 @@ class Views:
         accept = ",".join(request.all("accept"))
         content_type, body = self._exposition.render(self.snapshot(), accept)
         return Response(200, content_type, body)
+
+
+def _gossip(mesh: Gossiping | None) -> GossipView | None:
+    if mesh is None:
+        return None
+    members = mesh.members()
+    return GossipView(
+        address=mesh.address,
+        members=len(members),
+        alive=sum(one.state == "alive" for one in members),
+        trouble=mesh.trouble,
+    )

@@ -26,6 +26,15 @@ class ConnectionView(msgspec.Struct, frozen=True, kw_only=True):
     retry_in_seconds: float | None = None
 
 
+class GossipView(msgspec.Struct, frozen=True, kw_only=True):
+    """How this node stands in the mesh. ``trouble`` says why UDP does not reach it; empty when it does."""
+
+    address: str | None
+    members: int
+    alive: int
+    trouble: str
+
+
 class StatusView(View, frozen=True, kw_only=True):
     """The body of ``/cluster/status`` and of ``swarmlet status``. Unknown is ``null``."""
 
@@ -38,6 +47,7 @@ class StatusView(View, frozen=True, kw_only=True):
     node_class: str | None
     connection: ConnectionView
     lease: str
+    gossip: GossipView | None
     certificate_not_after_ms: int | None
     clock_skew_seconds: float | None
     workloads_active: int

@@ -21,6 +21,7 @@ from swarmlet.model.views import API_VERSION
 if TYPE_CHECKING:
     from swarmlet.agent.app import TokenSource
     from swarmlet.agent.reach import ReachView
+    from swarmlet.agent.status import GossipView
     from swarmlet.config.keys import Config
     from swarmlet.config.load import Loaded
 
@@ -237,6 +238,7 @@ def status(args: argparse.Namespace, render: Renderer) -> Exit:
         ),
         ("coordinator", link.coordinator or "-"),
         ("lease", found.lease),
+        ("gossip", _gossip(found.gossip)),
         ("class", found.node_class or "-"),
         ("workloads", str(found.workloads_active)),
         ("certificate", f"until {instant(found.certificate_not_after_ms)}"),
@@ -253,6 +255,12 @@ def status(args: argparse.Namespace, render: Renderer) -> Exit:
     for note in (*found.notes, *filter(None, [link.next])):
         render.say(note)
     return Exit.DONE
+
+
+def _gossip(found: GossipView | None) -> str:
+    if found is None:
+        return "-"
+    return found.trouble or f"{found.address}, {found.alive} of {found.members} members alive"
 
 
 def add_health(parser: Parser) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +46,8 @@ _SAID_BY = {
     "members": "members do not reach it",
     "coordinator": "its lease lapsed",
 }
+#: Keys of events that are remembered.
+_MOST_TOLD = 256
 #: Grants that are made before others have their turn.
 _BATCH = 32
 
@@ -92,6 +95,7 @@ class Hub:
         self._view: dict[str, MeshView] = {}
         self._stale = True
         self._measuring = Measuring(voices.speaking)
+        self._told: deque[str] = deque(maxlen=_MOST_TOLD)
         self.happenings = Happenings(clock.wall_ms())
         #: Why there is no mesh, or less of one; for people.
         self.notes: tuple[str, ...] = ()
@@ -250,17 +254,20 @@ class Hub:
 
     # ---- what it tells them
 
-    def broadcast(self, text: str) -> None:
-        """Tell every member an event once.
+    def broadcast(self, text: str, key: str) -> None:
+        """Tell every member an event, once for each of the newest keys.
 
         Raises:
             SwarmletError: ``SWL-617``.
         """
+        if key in self._told:
+            return
         if self._authority is None:
             raise error("SWL-617", detail="this cluster does not gossip")
         payload = text.encode()
         if not self._mesh.broadcast(payload):
             raise error("SWL-617", detail=f"it has {len(payload)} bytes, at most 512 are told")
+        self._told.append(key)
         self.happenings.add(self._clock.wall_ms(), "gossip", "event", "", text)
 
     def became(self, node_uid: str, state: NodeState, reason: str) -> None:

@@ -195,6 +195,18 @@ def mtu(facts: Facts) -> Iterator[Finding]:
         yield _finding("packet size", OK, text)
 
 
+def gossip(facts: Facts) -> Iterator[Finding]:
+    """Do members reach the running agent by UDP?"""
+    trouble = facts.network.gossip
+    if trouble is None:
+        return
+    if trouble:
+        fix = "let UDP through at SWARM_DISCOVERY_PORT, or leave it: the node is a full member without"
+        yield _finding("gossip", WARNING, f"members do not reach this node by UDP: {trouble}", fix)
+    else:
+        yield _finding("gossip", OK, "members reach this node by UDP")
+
+
 def engine(facts: Facts) -> Iterator[Finding]:
     """Can container workloads run?"""
     seen = facts.engine
@@ -311,6 +323,6 @@ def _finding(check: str, state: str, found: str, fix: str = "") -> Finding:
 
 
 CHECKS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
-    settings, data_directory, free_space, identity, ports, cluster, clock, mtu, desktop, engine,
+    settings, data_directory, free_space, identity, ports, cluster, clock, mtu, gossip, desktop, engine,
     memory_limits, isolation, device_tree, power, temperature,
 )  # fmt: skip

@@ -52,6 +52,7 @@ class Network(NamedTuple):
     interface: str | None = None
     mtu: int | None = None
     desktop: bool = False  # the engine runs in a virtual machine of its own (Docker Desktop)
+    gossip: str | None = None  # why UDP does not reach the running agent; empty when it does
 
 
 class Device(NamedTuple):

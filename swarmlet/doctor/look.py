@@ -51,7 +51,7 @@ async def look(config: Config, settings: Resolution, token: _native.Token | None
         disk=_disk(config.data_dir),
         membership=_membership(config.data_dir),
         ports=tuple(_ports(config, settings, agent)),
-        network=await _network(config, token, reader, read.route),
+        network=(await _network(config, token, reader, read.route))._replace(gossip=_gossip(agent)),
         device=_device(reader, read),
         engine=engine.look(config.docker_host),
         user=facts.User(os.geteuid(), _CLOCK.wall_ms()),
@@ -62,6 +62,10 @@ async def _agent(config: Config) -> StatusView | None:
     with contextlib.suppress(SwarmletError):
         return await app.status(config)
     return None
+
+
+def _gossip(agent: StatusView | None) -> str | None:
+    return None if agent is None or agent.gossip is None else agent.gossip.trouble
 
 
 def _disk(path: str) -> facts.Disk:

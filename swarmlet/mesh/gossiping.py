@@ -70,7 +70,8 @@ class Gossiping:
         self._say = say
         self._assembly = Assembly()
         self._granted: MeshGrant | None = None
-        self._address: str | None = None
+        #: Where it listens, ``ip:port``; ``None`` while it does not.
+        self.address: str | None = None
         #: Why UDP does not reach this node; empty when it does, or nobody said.
         self.trouble = "the coordinator has not granted it yet"
 
@@ -106,13 +107,13 @@ class Gossiping:
     def _take_grant(self, grant: MeshGrant) -> None:
         before, self._granted = self._granted, grant
         node, cluster = UUID(self._place.node_uid).bytes, bytes.fromhex(self._place.cluster_id)
-        if before is not None and self._address is not None and _same_terms(before, grant):
+        if before is not None and self.address is not None and _same_terms(before, grant):
             self._mesh.refresh(self._keys, node, cluster, grant.grant, grant.exchange, grant.time_ms)
             return
         if before is not None:
             # Others know the old keys with the old address; a new process is what they expect.
             self._mesh.stop()
-        self._address = self._mesh.join(
+        self.address = self._mesh.join(
             self._keys,
             node=node,
             cluster_id=cluster,
@@ -123,15 +124,15 @@ class Gossiping:
             cluster_ms=grant.time_ms,
             probe_ms=grant.probe_ms,
         )
-        if self._address is None:
+        if self.address is None:
             self.trouble = (
                 f"the cluster sees this node at {grant.host}, which is no address of this device (NAT?)"
             )
             _log.info("members cannot reach this node by UDP: %s", self.trouble)
             return
         self.trouble = ""
-        port = parse_address(self._address).port
-        _log.info("gossiping", extra={"address": self._address})
+        port = parse_address(self.address).port
+        _log.info("gossiping", extra={"address": self.address})
         if self._place.insisted and port != self._place.port:
             taken = f"UDP port {self._place.port} is taken{holder_of(self._place.port, udp=True)}"
             _log.warning("%s; members reach this node at %d instead", taken, port)
@@ -147,7 +148,10 @@ class Gossiping:
             self.trouble = "nobody answers by UDP: a firewall or a router lets none through"
         level = logging.INFO if event.what in _TOLD else logging.DEBUG
         about = str(UUID(bytes=event.uid)) if any(event.uid) else ""
-        _log.log(level, "the mesh tells: %s", event.what, extra={"about": about, "why": event.why})
+        extra = {"about": about, "why": event.why}
+        if event.what == "event":
+            level, extra = logging.INFO, {"from": about, "text": event.detail.decode(errors="replace")}
+        _log.log(level, "the mesh tells: %s", event.what, extra=extra)
 
     def members(self) -> tuple[MeshView, ...]:
         """Return everybody this node knows of, itself first."""

@@ -34,6 +34,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     heartbeats_sent: int = 0
     link_rx: int = 0
     link_tx: int = 0
+    gossip_rx: int = 0
+    gossip_tx: int = 0
+    gossip_dropped: int = 0
     certificate_expiry_s: float | None = None
     clock_skew_s: float | None = None
     temperature_c: float | None = None
@@ -129,6 +132,16 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
         "swarmlet_cluster_link_bytes",
         "Bytes over the connection to the cluster since the agent started.",
         (snapshot.link_rx, snapshot.link_tx),
+    )
+    yield _both_ways(
+        "swarmlet_gossip_packets",
+        "Gossip packets of members since the agent started.",
+        (snapshot.gossip_rx, snapshot.gossip_tx),
+    )
+    yield CounterMetricFamily(
+        "swarmlet_gossip_dropped",
+        "Datagrams that were no gossip of a member: junk, forged, replayed, of an epoch that is over.",
+        value=float(snapshot.gossip_dropped),
     )
     yield CounterMetricFamily(
         "swarmlet_cluster_heartbeats",

@@ -3,6 +3,8 @@
 //! Holds no rule of the mesh. A turn reads a bounded number of datagrams, so that a flood of junk costs the link nothing
 //! but the time to drop it.
 
+mod call;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -10,11 +12,12 @@ use std::net::SocketAddr;
 use mio::net::UdpSocket;
 use swarmlet_core::mesh::packet::{MeshSecret, Packets, PeerKeys, MAX_PACKET};
 use swarmlet_core::mesh::{
-    kind, Config, Event as Said, Grant, Keyring, Me, Membership, Now, Peer, Signer, State,
-    Verdict, Why, Word, World, NO_UDP, SIGNATURE,
+    kind, Config, Grant, Keyring, Me, Membership, Now, Peer, Verdict, Word, World, NO_UDP,
+    SIGNATURE,
 };
 use swarmlet_core::Uid;
 
+use self::call::{state_word, why_word, Call, Outside};
 use crate::clock::boot_us;
 use crate::event::{Event, EventQueue};
 use crate::stats::Stats;
@@ -95,69 +98,6 @@ pub(crate) struct Gossip {
     lost: bool,
     datagram: Box<[u8; MAX_PACKET + 1]>,
     packet: Box<[u8; MAX_PACKET]>,
-}
-
-/// What one call of the membership asks for, done after it.
-#[derive(Default)]
-struct Outside {
-    sends: Vec<(Peer, usize, usize)>,
-    bytes: Vec<u8>,
-    bodies: Vec<Box<[u8]>>,
-    events: Vec<Event>,
-}
-
-/// The membership's world during one call.
-struct Call<'a> {
-    outside: &'a mut Outside,
-    keyring: &'a mut Keyring,
-}
-
-impl World for Call<'_> {
-    fn send(&mut self, to: Peer, payload: &[u8]) {
-        let start = self.outside.bytes.len();
-        self.outside.bytes.extend_from_slice(payload);
-        self.outside.sends.push((to, start, self.outside.bytes.len()));
-    }
-
-    fn sync(&mut self, body: &[u8]) {
-        self.outside.bodies.push(body.into());
-    }
-
-    fn event(&mut self, event: Said<'_>) {
-        let (what, uid, why, detail): (_, Uid, _, &[u8]) = match event {
-            Said::InTouch => ("in-touch", [0; 16], "", &[]),
-            Said::Joined(uid) => ("joined", uid, "", &[]),
-            Said::Suspect(uid) => ("suspect", uid, "members", &[]),
-            Said::Unreachable(uid, why) => ("unreachable", uid, why_word(why), &[]),
-            Said::Back(uid) => ("back", uid, "", &[]),
-            Said::Left(uid) => ("left", uid, "itself", &[]),
-            Said::Updated(uid) => ("updated", uid, "itself", &[]),
-            Said::Removed(uid, word) => ("removed", uid, word_word(word), &[]),
-            Said::Expelled(word) => ("expelled", [0; 16], word_word(word), &[]),
-            Said::Twin(_) => ("twin", [0; 16], "", &[]),
-            Said::User(event) => ("event", event.origin, "", event.payload),
-        };
-        self.outside.events.push(Event::Gossip {
-            what,
-            uid,
-            why,
-            detail: detail.into(),
-        });
-    }
-
-    fn sign(&mut self, kind: u8, body: &[u8]) -> [u8; SIGNATURE] {
-        self.keyring.sign(kind, body)
-    }
-
-    fn verify(
-        &mut self,
-        signer: Signer<'_>,
-        kind: u8,
-        body: &[u8],
-        signature: &[u8; SIGNATURE],
-    ) -> bool {
-        self.keyring.verify(signer, kind, body, signature)
-    }
 }
 
 impl Gossip {
@@ -472,32 +412,6 @@ fn at(base: (u64, u64), mono_us: u64) -> Now {
     Now {
         mono_us,
         cluster_ms: base.1 + mono_us.saturating_sub(base.0) / 1000,
-    }
-}
-
-fn state_word(state: State) -> &'static str {
-    match state {
-        State::Alive => "alive",
-        State::Suspect => "suspect",
-        State::Unreachable => "unreachable",
-        State::Left => "left",
-        State::Gone => "gone",
-    }
-}
-
-fn why_word(why: Why) -> &'static str {
-    match why {
-        Why::Itself => "itself",
-        Why::Members => "members",
-        Why::Coordinator => "coordinator",
-    }
-}
-
-fn word_word(word: Word) -> &'static str {
-    match word {
-        Word::Down => "down",
-        Word::Removed => "removed",
-        Word::Revoked => "revoked",
     }
 }
 

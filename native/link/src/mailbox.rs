@@ -14,8 +14,8 @@ use swarmlet_core::lease::Millis;
 use swarmlet_core::mesh::{Grant, Word};
 use swarmlet_core::Uid;
 
-use crate::limits::{COMMANDS, COMMAND_WAIT_MS};
 use crate::gossip::{Gossip, MemberView};
+use crate::limits::{COMMANDS, COMMAND_WAIT_MS};
 use crate::listener::Listener;
 use crate::tls::{ClientTls, ServerTls};
 

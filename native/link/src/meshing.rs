@@ -49,7 +49,8 @@ impl Engine {
             }
         };
         let bound = socket.as_ref().map(UdpSocket::local_addr).transpose();
-        let bound = bound.map_err(|cause| EngineError::new("address-unavailable", describe(&cause)))?;
+        let bound =
+            bound.map_err(|cause| EngineError::new("address-unavailable", describe(&cause)))?;
         let gossip = Gossip::new(who, socket, bound.unwrap_or(wanted))
             .map_err(|what| EngineError::new("gossip-damaged", what))?;
         self.gossip_post(GossipCommand::Start(Box::new(gossip)))?;

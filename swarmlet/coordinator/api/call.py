@@ -67,8 +67,8 @@ class Mesh(Protocol):
         """Return what happened after number ``after``, oldest first, the newest ``most`` of it."""
         ...
 
-    def broadcast(self, text: str) -> None:
-        """Tell every member an event once; ``SWL-617`` when that cannot be."""
+    def broadcast(self, text: str, key: str) -> None:
+        """Tell every member an event, once for each ``key``; ``SWL-617`` when that cannot be."""
         ...
 
     async def measure(self, node: NodeRecord, other: NodeRecord) -> MeshMeasured:

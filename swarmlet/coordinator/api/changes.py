@@ -49,9 +49,9 @@ async def revoke_token(call: Call) -> TokenView:
 
 
 async def tell(call: Call) -> EventList:
-    """``POST /v1/events``: tell every member once. No command: nothing is kept of it."""
+    """``POST /v1/events``: tell every member once. No command: the log has nothing of it."""
     wishes: EventRequest = call.body
-    call.services.mesh.broadcast(wishes.text)
+    call.services.mesh.broadcast(wishes.text, call.key)
     return EventList(items=())
 
 

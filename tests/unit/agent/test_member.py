@@ -82,6 +82,12 @@ class Half:
     def welcomed(self, name, settings):
         self._standing.welcomed(SystemClock().boot())
 
+    def mesh_hello(self):
+        return None
+
+    def mesh_told(self, message):
+        raise AssertionError(message)
+
     async def request_renewal(self):
         return _native.KeyPair.generate().csr("pi")
 

@@ -22,6 +22,8 @@ from swarmlet.agent.events import (
     Learn,
     LeaseLapsed,
     LeaveAsked,
+    MeshSays,
+    MeshTold,
     Note,
     Observations,
     Opened,
@@ -48,6 +50,10 @@ from swarmlet.link.messages import (
     Hello,
     Leave,
     LogsOpen,
+    MeshBody,
+    MeshGrant,
+    MeshHello,
+    MeshMeasure,
     Observed,
     ObservedAck,
     Problem,
@@ -303,6 +309,14 @@ def test_log_streams_are_passed_on():
     assert drive.all(CloseStream) == [CloseStream(4)]
 
 
+def test_the_mesh_speaks_and_is_spoken_to_within_a_session_alone():
+    grant, body = MeshGrant(b"g", b"s", b"x", "10.0.0.7", 1000, 1), MeshBody(b"b", more=True)
+    drive = ready().feed(grant, body, MeshMeasure(1, bytes(16)), MeshSays((MeshHello(b"s", b"x"), body)))
+    assert drive.all(MeshTold) == [MeshTold(grant), MeshTold(body), MeshTold(MeshMeasure(1, bytes(16)))]
+    assert drive.sent == [MeshHello(b"s", b"x"), body]
+    assert greeted().feed(MeshSays((body,))).sent == []
+
+
 def test_an_illegal_event_names_both_and_changes_nothing():
     drive = Drive()
     with pytest.raises(IllegalEventError, match="Stored cannot happen while a session is dialled"):
@@ -331,6 +345,7 @@ EVENTS = st.sampled_from(
         LeaseLapsed(),
         LeaveAsked(),
         StopAsked(),
+        MeshSays((MeshHello(b"s", b"x"),)),
         *(
             Received(message)
             for message in (

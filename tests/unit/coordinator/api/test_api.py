@@ -19,11 +19,14 @@ from swarmlet.coordinator.api.roles import Audience, Role, role_of
 from swarmlet.coordinator.api.routes import ROUTES, SAFE
 from swarmlet.coordinator.relay import BrokenStreamError, Stream
 from swarmlet.errors import StateError
+from swarmlet.link.messages import MeshMeasured
 from swarmlet.model.health import Reading
 from swarmlet.model.membership import NodeState
+from swarmlet.model.mesh import MeshView
 from swarmlet.model.views import API_VERSION, ClusterView, MintedView
 from swarmlet.model.workload import AssignmentState
 from tests.fakes.coordinator import CLUSTER_ID, inside
+from tests.fakes.mesh import QuietMesh
 from tests.fakes.records import profile
 
 
@@ -107,7 +110,7 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def api(tmp_path, *, planning: bool = True):
+async def api(tmp_path, *, planning: bool = True, mesh: QuietMesh | None = None):
     async with inside(tmp_path, planning=planning) as parts:
         nodes = Nodes()
         services = Services(
@@ -119,6 +122,7 @@ async def api(tmp_path, *, planning: bool = True):
             nodes,
             mint,
             cluster,
+            mesh or QuietMesh(),
             asyncio.Event(),
         )
         path = str(tmp_path / "admin.sock")
@@ -150,6 +154,9 @@ NEEDED = {
     ("POST", "/v1/tokens/{jti}/revoke"): Role.ADMIN,
     ("GET", "/v1/nodes"): Role.VIEWER,
     ("GET", "/v1/nodes/{ref}"): Role.VIEWER,
+    ("GET", "/v1/nodes/{ref}/rtt/{other}"): Role.VIEWER,
+    ("GET", "/v1/events"): Role.VIEWER,
+    ("POST", "/v1/events"): Role.OPERATOR,
     ("DELETE", "/v1/nodes/{ref}"): Role.ADMIN,
     ("POST", "/v1/nodes/{ref}/allow"): Role.ADMIN,
     ("PATCH", "/v1/nodes/{ref}/labels"): Role.OPERATOR,
@@ -194,6 +201,7 @@ async def test_nothing_is_served_that_has_no_row(tmp_path) -> None:
             Nodes(),
             mint,
             cluster,
+            QuietMesh(),
             asyncio.Event(),
         )
         app = server.application(services)
@@ -211,7 +219,7 @@ def test_only_root_and_the_coordinators_user_are_anybody() -> None:
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 async def test_each_role_gets_its_routes_and_no_other(tmp_path, monkeypatch, route, role) -> None:
     monkeypatch.setattr(server, "role_of", lambda _uid, _own: role)
-    path = route.path.replace("{ref}", "nothing").replace("{jti}", "nothing")
+    path = route.path.replace("{ref}", "nothing").replace("{jti}", "nothing").replace("{other}", "nothing")
     async with api(tmp_path) as client:
         status, body = await client.ask(route.method, path)
         refused = status == 403
@@ -264,7 +272,7 @@ MUTATIONS = [route for route in ROUTES if route.method not in SAFE]
 
 @pytest.mark.parametrize("route", MUTATIONS, ids=lambda route: f"{route.method} {route.path}")
 async def test_a_change_needs_an_idempotency_key(tmp_path, route) -> None:
-    path = route.path.replace("{ref}", "x").replace("{jti}", "x")
+    path = route.path.replace("{ref}", "x").replace("{jti}", "x").replace("{other}", "x")
     async with api(tmp_path) as client:
         for key in (None, "k" * 129, "\t"):
             assert await client.error(route.method, path, {}, key=key) == (400, "SWL-608")
@@ -272,7 +280,7 @@ async def test_a_change_needs_an_idempotency_key(tmp_path, route) -> None:
 
 @pytest.mark.parametrize("route", MUTATIONS, ids=lambda route: f"{route.method} {route.path}")
 async def test_a_body_that_is_not_as_expected_is_refused(tmp_path, route) -> None:
-    path = route.path.replace("{ref}", "x").replace("{jti}", "x")
+    path = route.path.replace("{ref}", "x").replace("{jti}", "x").replace("{other}", "x")
     bad = [b"{", b"[]", b"null", b'{"unknown": 1}', b"\xff", b"[" * 100_000]
     async with api(tmp_path) as client:
         for raw in bad:
@@ -615,6 +623,7 @@ async def test_stopping_leaves_followers_at_once_and_lets_them_know_that_it_was_
             nodes,
             mint,
             cluster,
+            QuietMesh(),
             asyncio.Event(),
         )
         path = str(tmp_path / "admin.sock")
@@ -654,9 +663,62 @@ async def test_a_workload_of_the_coordinators_own_user_may_do_nothing(tmp_path, 
         assert (await client.ask("GET", "/v1/cluster"))[0] == 200
         monkeypatch.setattr(server, "is_confined", lambda _caller: True)
         for route in ROUTES:
-            path = route.path.format(jti="x", ref="x")
+            path = route.path.format(jti="x", ref="x", other="x")
             assert (await client.ask(route.method, path))[0] == 403, path
 
 
 def test_nothing_takes_an_empty_body_only() -> None:
     assert msgspec.json.decode(b"{}", type=Nothing) == Nothing()
+
+
+# ---- the mesh
+
+
+def seen(node_uid: str, state: str, *, udp: bool = True) -> MeshView:
+    return MeshView(node_uid, state, "members", 1500, "10.0.0.7:7946", udp, 2500)  # type: ignore[arg-type]
+
+
+async def test_a_node_shows_what_its_peers_say_beside_its_lease(tmp_path) -> None:
+    mesh = QuietMesh()
+    async with api(tmp_path, mesh=mesh) as client:
+        node = await client.parts.join("pi")
+        _, before = await client.ask("GET", "/v1/nodes/pi")
+        assert before["mesh"] is None
+        mesh.known = {node: seen(node, "alive")}
+        _, after = await client.ask("GET", "/v1/nodes/pi")
+        assert after["mesh"]["rtt_ms"] == 2.5
+        assert after["state"] == before["state"], "gossip is advice (G5)"
+
+
+async def test_events_are_shown_after_a_number_and_told_once(tmp_path) -> None:
+    mesh = QuietMesh()
+    async with api(tmp_path, mesh=mesh) as client:
+        node = await client.parts.join("pi")
+        for number in range(5):
+            mesh.happenings.add(1000 + number, "gossip", "suspect", node, "members do not reach it")
+        _, page = await client.ask("GET", "/v1/events?limit=2")
+        assert [one["sequence"] for one in page["items"]] == [4, 5]
+        assert {one["node"] for one in page["items"]} == {"pi"}
+        _, rest = await client.ask("GET", "/v1/events?after=3")
+        assert [one["sequence"] for one in rest["items"]] == [4, 5]
+        assert (await client.ask("POST", "/v1/events", {"text": "hello"}, key="k1"))[0] == 200
+        assert mesh.told == ["hello"]
+        assert (await client.error("POST", "/v1/events", {"text": "\N{SNOWMAN}" * 300}, key="k2"))[
+            1
+        ] == "SWL-617"
+        assert (await client.error("POST", "/v1/events", {"text": ""}, key="k3"))[1] == "SWL-608"
+
+
+async def test_a_round_trip_is_asked_of_the_node(tmp_path) -> None:
+    mesh = QuietMesh()
+    async with api(tmp_path, mesh=mesh) as client:
+        await client.parts.join("pi")
+        await client.parts.join("nas")
+        assert await client.error("GET", "/v1/nodes/pi/rtt/nas") == (503, "SWL-616")
+        mesh.answer = MeshMeasured(1, "alive", 1250)
+        _, found = await client.ask("GET", "/v1/nodes/pi/rtt/nas")
+        assert (found["node"], found["to"], found["state"], found["rtt_ms"]) == ("pi", "nas", "alive", 1.25)
+        mesh.answer = MeshMeasured(1, "", 0)
+        _, unknown = await client.ask("GET", "/v1/nodes/pi/rtt/nas")
+        assert (unknown["state"], unknown["rtt_ms"]) == (None, None)
+        assert (await client.error("GET", "/v1/nodes/pi/rtt/nobody"))[1] == "SWL-605"
