@@ -216,6 +216,7 @@ impl Mesh {
         self.start(py, who, Place { address, movable })
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn refresh(
         &self,
         py: Python<'_>,

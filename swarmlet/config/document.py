@@ -49,7 +49,7 @@ _PLACES = """\
 | port | protocol | who listens | when |
 |---|---|---|---|
 | 7946 | TCP | the coordinator: joining, heartbeats, work, logs | always; nodes only connect outwards |
-| 7946 | UDP | members' gossip | with the mesh |
+| 7946 | UDP | the coordinator and each agent, at one address of theirs: members' gossip | unless `STRATOSWARM_GOSSIP_MS=off` |
 | 7946 | UDP, broadcasts and multicasts alone | the coordinator: who looks for a cluster on its links | unless `STRATOSWARM_ANNOUNCE=false` |
 | 5353 | UDP | the coordinator, and a device while it looks for a cluster: mDNS | likewise |
 | 8080 | TCP | the agent on loopback: `/health`, `/cluster/status`, `/metrics` | always |

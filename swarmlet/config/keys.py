@@ -123,7 +123,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "discovery_port", parse.port(), "7946",
         "the cluster's port: TCP to the coordinator, UDP between members",
-        "change it only together with the coordinator's STRATOSWARM_PORT. Docker Swarm uses 7946 too",
+        "change it only together with the coordinator's STRATOSWARM_PORT. Docker Swarm uses 7946 too. For "
+        "UDP a free port is used when this one is taken",
         related="used for every address that names no port, SWARM_CLUSTER among them",
         flag="--discovery-port",
     ),

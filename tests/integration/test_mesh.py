@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import socket
 import time
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from swarmlet.report import local
 from tests.integration.harness import World, eventually
 from tests.integration.hostile import no_traceback
 
@@ -37,9 +37,9 @@ def town(tmp_path: Path) -> Iterator[World]:
 
 def gossip(world: World, name: str) -> dict[str, Any]:
     """Return how a node stands in the mesh, by its own word."""
-    done = world.swarmlet("status", "-o", "json", "--data-dir", str(world.directory / name))
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)["gossip"]
+    answer = local.ask(str(world.directory / name), local.Command("status"), 10)
+    assert isinstance(answer, dict)
+    found: dict[str, Any] = answer["gossip"]
     return found
 
 
@@ -116,9 +116,9 @@ def test_g6_a_flood_of_junk_is_counted_and_changes_nothing(town: World) -> None:
             out.sendto(junk, (host, int(port)))
 
     def counted() -> bool:
-        done = town.swarmlet("status", "-o", "json", "--data-dir", str(town.directory / "ada"))
-        api = json.loads(done.stdout)["api_port"]
-        with socket.create_connection(("127.0.0.1", api), 5) as one:
+        status = local.ask(str(town.directory / "ada"), local.Command("status"), 10)
+        assert isinstance(status, dict)
+        with socket.create_connection(("127.0.0.1", status["api_port"]), 5) as one:
             one.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             text = b"".join(iter(lambda: one.recv(65536), b"")).decode()
         line = next(row for row in text.splitlines() if row.startswith("swarmlet_gossip_dropped_total "))
