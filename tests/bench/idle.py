@@ -53,6 +53,24 @@ def figures(plan: Plan) -> Iterator[Figure]:
         yield from _used(_use(world, agent, hosts, plan.pick(12, 2)))
         if not plan.quick:
             yield from _container(plan, world, agent)
+    yield from _without_gossip(plan)
+
+
+def _without_gossip(plan: Plan) -> Iterator[Figure]:
+    """Measure the packets of the link alone, as the design counts them: gossip is counted beside it."""
+    with contextlib.ExitStack() as stack:
+        world = plan.world("link")
+        hosts = _hosts(stack)
+        if not hosts:
+            return
+        stack.callback(world.end)
+        world.start_coordinator("--gossip-ms", "off", host=hosts[0], bind=hosts[0].address)
+        agent = world.device("linked", token=cluster.token(world), host=hosts[1])
+        eventually(lambda: "[6/6]" in agent.output, "the agent accepting work")
+        time.sleep(plan.pick(10, 2))
+        use = _use(world, agent, hosts, plan.pick(12, 2))
+        if use.packets is not None:
+            yield _packets_of("idle network use a day, whole packets", use.packets, use, barred=True)
 
 
 def _hosts(stack: contextlib.ExitStack) -> list[Host]:
@@ -112,16 +130,7 @@ def _used(use: _Use) -> Iterator[Figure]:
         note=f"bytes of the TLS connection, both ways; {how}",
     )
     if use.packets is not None:
-        packets = use.packets / use.seconds * _DAY_S / MB
-        yield Figure(
-            "idle network use a day, whole packets",
-            packets,
-            "MB",
-            bar=f"{_NETWORK_BAR_MB:g} MB",
-            met=packets <= _NETWORK_BAR_MB,
-            note="the same with TCP and IP headers and TCP's bare acknowledgements, as a data plan counts "
-            f"them: every packet of a network of the agent's own; {how}",
-        )
+        yield _packets_of("idle network use a day, with gossip each second", use.packets, use, barred=False)
     yield Figure(
         "idle disk writes of the agent",
         float(use.disk),
@@ -130,6 +139,20 @@ def _used(use: _Use) -> Iterator[Figure]:
         met=use.disk == 0,
         note=f"over {use.seconds:.0f} s; {use.cpu_s / use.seconds:.2%} of a core meanwhile",
     )
+
+
+def _packets_of(what: str, packets: int, use: _Use, *, barred: bool) -> Figure:
+    day = packets / use.seconds * _DAY_S / MB
+    beside = (
+        "without gossip" if barred else "the link and gossip, both ways; the coordinator is the only peer"
+    )
+    note = (
+        f"{beside}; with IP headers and TCP's bare acknowledgements, as a data plan counts them: every packet"
+        f" of a network of the agent's own; counted over {use.seconds:.0f} s and extrapolated to a day"
+    )
+    if not barred:
+        return Figure(what, day, "MB", note=note)
+    return Figure(what, day, "MB", bar=f"{_NETWORK_BAR_MB:g} MB", met=day <= _NETWORK_BAR_MB, note=note)
 
 
 def _container(plan: Plan, world: World, agent: Running) -> Iterator[Figure]:

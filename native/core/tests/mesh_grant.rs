@@ -1,4 +1,9 @@
 //! What the coordinator grants: opened by its owner alone, whole or not at all.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use proptest::prelude::*;
 use swarmlet_core::mesh::packet::MeshSecret;
