@@ -56,9 +56,8 @@ async def nodes(call: Call) -> NodeList:
     else:
         found = [node for node in call.services.picture.nodes.values() if node.state not in _PAST]
     shown = show_nodes(call, sorted(found, key=lambda node: (node.name, node.joined_ms)))
-    twice = [
-        f"{one.name}: {one.reason}" for one in shown if one.node_uid in call.services.members.suspicions()
-    ]
+    suspicions = call.services.members.suspicions()
+    twice = [f"{one.name}: {one.reason}" for one in shown if one.node_uid in suspicions]
     return NodeList(items=tuple(shown), notes=(*call.services.troubles(), *twice))
 
 
