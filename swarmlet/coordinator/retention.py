@@ -7,6 +7,7 @@ Kept are finished workloads of a week, at most :data:`MOST_FINISHED` of them, an
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 from swarmlet.coordinator.picture import Picture, is_live
@@ -44,7 +45,7 @@ def spent(picture: Picture, now_ms: int) -> Spent:
         for workload_id in sorted(picture.workloads.keys() - over)
         for record in _past(picture.of_workload(workload_id))
     )
-    return Spent(tuple(sorted(over)[:AT_ONCE]), tuple(_first(past, AT_ONCE)))
+    return Spent(tuple(sorted(over)[:AT_ONCE]), tuple(islice(past, AT_ONCE)))
 
 
 def _finished(picture: Picture) -> Iterator[tuple[int, str]]:
@@ -64,8 +65,3 @@ def _past(records: list[AssignmentRecord]) -> Iterator[AssignmentRecord]:
         seen[record.replica] = place + 1
         if place > MOST_PAST and not is_live(record):
             yield record
-
-
-def _first(items: Iterator[str], most: int) -> Iterator[str]:
-    for _, item in zip(range(most), items, strict=False):
-        yield item
