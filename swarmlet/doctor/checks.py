@@ -13,6 +13,7 @@ import msgspec
 from swarmlet.agent.reach import ReachView
 from swarmlet.doctor.facts import Facts, Port
 from swarmlet.errors import error
+from swarmlet.hardware.engine import Lack
 from swarmlet.model.views import View
 
 OK, WARNING, FAILED, UNKNOWN = "ok", "warning", "failed", "unknown"
@@ -211,18 +212,18 @@ def engine(facts: Facts) -> Iterator[Finding]:
     """Can container workloads run?"""
     seen = facts.engine
     if seen.version is None:
-        broken = seen.path is not None or not seen.reason.startswith(("no engine", "turned off"))
-        fix = _engine_fix(seen.reason, in_container=facts.device.container)
+        broken = seen.lack not in (Lack.OFF, Lack.ABSENT)
+        fix = _engine_fix(seen.lack, in_container=facts.device.container)
         text = f"{seen.reason}; only process workloads can run here"
         yield _finding("container engine", WARNING if broken else OK, text, fix if broken else "")
         return
     yield _finding("container engine", OK, f"{seen.version} at {seen.path}")
 
 
-def _engine_fix(reason: str, *, in_container: bool) -> str:
-    if "too old" in reason:
+def _engine_fix(lack: Lack | None, *, in_container: bool) -> str:
+    if lack is Lack.OLD:
         return "update the engine (apt-get install docker.io)"
-    if "may not use" in reason:
+    if lack is Lack.FORBIDDEN:
         if in_container:
             return "start the container as root (no --user): it takes the socket's group, then drops root"
         return "sudo usermod -aG docker $USER, then log in again; or run as root"

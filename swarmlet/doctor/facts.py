@@ -60,7 +60,6 @@ class Device(NamedTuple):
 
     kind: str | None = None
     container: bool = False
-    arm: bool = False
     tree_masked: bool = False
     memory_controller: str | None = None
     enforcement: Enforcement = Enforcement()

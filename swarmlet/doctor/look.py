@@ -161,7 +161,6 @@ def _device(reader: Reader, read: Facts) -> facts.Device:
     return facts.Device(
         kind=kind,
         container=container,
-        arm=arm,
         tree_masked=masked,
         memory_controller=read.memory.controller,
         enforcement=probe.enforcement(),

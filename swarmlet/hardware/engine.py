@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from enum import Enum, auto
 from typing import NamedTuple
 
 import msgspec
@@ -20,12 +21,24 @@ _MAX_ANSWER = 262144
 _REQUEST = b"GET /version HTTP/1.0\r\nHost: engine\r\nUser-Agent: swarmlet\r\n\r\n"
 
 
+class Lack(Enum):
+    """Why no engine can be used."""
+
+    OFF = auto()  # nobody wants one
+    ABSENT = auto()  # no socket is there
+    FORBIDDEN = auto()  # this user may not ask
+    SILENT = auto()  # nothing answers
+    FOREIGN = auto()  # something else answers
+    OLD = auto()  # one answers that is older than can be spoken to
+
+
 class EngineView(NamedTuple):
-    """What answered. ``version`` is ``None`` when nothing usable did; ``reason`` then says why."""
+    """What answered. ``version`` is ``None`` when nothing usable did, for ``lack``, told in ``reason``."""
 
     version: str | None
     path: str | None
     reason: str
+    lack: Lack | None = None
 
 
 class _Component(msgspec.Struct):
@@ -52,28 +65,32 @@ def look(docker_host: str = "auto") -> EngineView:
         docker_host: ``auto``, ``off``, or the path of a unix socket (``Config.docker_host``).
     """
     if docker_host == "off":
-        return EngineView(None, None, "turned off by SWARM_DOCKER_HOST")
+        return EngineView(None, None, "turned off by SWARM_DOCKER_HOST", Lack.OFF)
     tried = paths(docker_host)
-    reason = "no engine's socket is here: " + ", ".join(tried)
+    lack, reason = Lack.ABSENT, "no engine's socket is here: " + ", ".join(tried)
     for path in tried:
         if not os.path.exists(path):  # noqa: PTH110 - pathlib costs milliseconds at every start
             continue
         try:
             answer = ask(path)
         except PermissionError:
+            lack = Lack.FORBIDDEN
             reason = f"this user may not use {path}; add it to the socket's group, or run as root"
         except OSError as fault:
+            lack = Lack.SILENT
             reason = f"{path} does not answer: {(fault.strerror or str(fault)).lower()}"
         else:
             version = parse_version(answer)
             if version is None:
+                lack = Lack.FOREIGN
                 reason = f"what answers on {path} is no container engine"
             elif is_too_old(version):
+                lack = Lack.OLD
                 oldest = ".".join(map(str, OLDEST_API))
                 reason = f"{version} at {path} is too old: API {oldest} or newer is needed"
             else:
                 return EngineView(version, path, "")
-    return EngineView(None, None, reason)
+    return EngineView(None, None, reason, lack)
 
 
 def is_too_old(version: str) -> bool:

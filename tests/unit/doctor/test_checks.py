@@ -8,7 +8,7 @@ from swarmlet.agent.mounts import Fleeting
 from swarmlet.agent.reach import ReachView
 from swarmlet.doctor import checks, facts
 from swarmlet.doctor.checks import FAILED, OK, UNKNOWN, WARNING
-from swarmlet.hardware.engine import EngineView
+from swarmlet.hardware.engine import EngineView, Lack
 from swarmlet.model.profile import Enforcement
 
 FULL = Enforcement("cgroup-v2", "cgroup-v2", "cgroup-v2", "landlock", "seccomp", "user")
@@ -52,8 +52,8 @@ def _disk(**fields: object) -> facts.Facts:
     return GOOD._replace(disk=GOOD.disk._replace(**fields))  # type: ignore[arg-type]
 
 
-def _engine(version: str | None, path: str | None, reason: str) -> facts.Facts:
-    return GOOD._replace(engine=EngineView(version, path, reason))
+def _engine(lack: Lack, reason: str) -> facts.Facts:
+    return GOOD._replace(engine=EngineView(None, None, reason, lack))
 
 
 def _port(**fields: object) -> facts.Facts:
@@ -148,19 +148,19 @@ CASES = {
         "1200 bytes on eth0",
     ),
     "no engine": (
-        _engine(None, None, "no engine's socket is here: /a"),
+        _engine(Lack.ABSENT, "no engine's socket is here: /a"),
         "container engine",
         OK,
         "only process workloads",
     ),
     "an engine that may not be used": (
-        _engine(None, None, "this user may not use /a; add"),
+        _engine(Lack.FORBIDDEN, "this user may not use /a; add"),
         "container engine",
         WARNING,
         "may not use",
     ),
     "an old engine": (
-        _engine(None, None, "docker 1.11 (api 1.23) at /a is too old: API 1.24 or newer is needed"),
+        _engine(Lack.OLD, "docker 1.11 (api 1.23) at /a is too old: API 1.24 or newer is needed"),
         "container engine",
         WARNING,
         "API 1.24 or newer",

@@ -79,7 +79,7 @@ def serve(path, *pieces, hold=False):
 def test_an_engine_that_answers_is_found(tmp_path):
     path = str(tmp_path / "engine.sock")
     with serve(path, DOCKER[:20], DOCKER[20:]):
-        assert engine.look(path) == ("docker 27.3.1 (api 1.47)", path, "")
+        assert engine.look(path) == ("docker 27.3.1 (api 1.47)", path, "", None)
 
 
 def test_a_server_that_says_nothing_costs_a_second_at_most(tmp_path):
@@ -89,28 +89,35 @@ def test_a_server_that_says_nothing_costs_a_second_at_most(tmp_path):
         view = engine.look(path)
     assert view.version is None
     assert view.reason == f"{path} does not answer: timed out"
+    assert view.lack is engine.Lack.SILENT
     assert time.monotonic() - before < 5
 
 
 def test_something_else_on_the_socket_is_told(tmp_path):
     path = str(tmp_path / "engine.sock")
     with serve(path, b"HTTP/1.0 404 Not Found\r\n\r\n"):
-        assert engine.look(path).reason == f"what answers on {path} is no container engine"
+        view = engine.look(path)
+    assert view.reason == f"what answers on {path} is no container engine"
+    assert view.lack is engine.Lack.FOREIGN
 
 
 def test_a_socket_that_nobody_listens_on_is_told(tmp_path):
     path = str(tmp_path / "engine.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(path)
-    assert engine.look(path).reason == f"{path} does not answer: connection refused"
+    view = engine.look(path)
+    assert view.reason == f"{path} does not answer: connection refused"
+    assert view.lack is engine.Lack.SILENT
 
 
 def test_no_socket_at_all_is_told(tmp_path):
-    assert engine.look(str(tmp_path / "absent")).reason.startswith("no engine's socket is here: ")
+    view = engine.look(str(tmp_path / "absent"))
+    assert view.reason.startswith("no engine's socket is here: ")
+    assert view.lack is engine.Lack.ABSENT
 
 
 def test_an_engine_that_is_turned_off_is_not_asked():
-    assert engine.look("off") == (None, None, "turned off by SWARM_DOCKER_HOST")
+    assert engine.look("off") == (None, None, "turned off by SWARM_DOCKER_HOST", engine.Lack.OFF)
 
 
 @pytest.mark.docker
@@ -137,3 +144,4 @@ def test_a_socket_of_others_is_told_with_what_to_do(tmp_path):
             os.seteuid(0)
     assert view.version is None
     assert view.reason.startswith(f"this user may not use {path}")
+    assert view.lack is engine.Lack.FORBIDDEN
