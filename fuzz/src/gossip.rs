@@ -1,5 +1,7 @@
 //! Packets, the messages in them, and the statements in those.
 
+use std::sync::OnceLock;
+
 use swarmlet_core::mesh::packet::{
     Dropped, MeshSecret, Packets, PeerKeys, HEADER, MAX_PACKET, OVERHEAD,
 };
@@ -68,14 +70,7 @@ pub fn packet(data: &[u8]) {
     let (changes, payload) = rest.split_at((usize::from(*count) * 3).min(rest.len()));
     let epoch = epoch_of(data);
     let (mut sender, mut receiver) = (side(1, epoch), side(2, epoch));
-    let known = PeerKeys {
-        exchange: MeshSecret::new([1 ^ 0x77; 32]).public(),
-        boot: [1; 8],
-    };
-    let to = PeerKeys {
-        exchange: MeshSecret::new([2 ^ 0x77; 32]).public(),
-        boot: [2; 8],
-    };
+    let [known, to] = *keys();
     let mut named = payload.to_vec();
     if named.len() >= HEADER {
         named[..2].copy_from_slice(&[1, 5]);
@@ -107,6 +102,17 @@ pub fn packet(data: &[u8]) {
         let opened = receiver.open(&mut datagram, NOW, |_| Some(known));
         assert_eq!(opened.map(|(_, messages)| messages), expected);
     }
+}
+
+/// Of both sides; made once, as they cost most of a run.
+fn keys() -> &'static [PeerKeys; 2] {
+    static KEYS: OnceLock<[PeerKeys; 2]> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        [1, 2].map(|name| PeerKeys {
+            exchange: MeshSecret::new([name ^ 0x77; 32]).public(),
+            boot: [name; 8],
+        })
+    })
 }
 
 /// A key that is another one for each input: libFuzzer sees what is compared, and sends a packet of the last run as its own.
