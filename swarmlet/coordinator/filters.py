@@ -84,6 +84,24 @@ class Refusal(NamedTuple):
     reason: str
 
 
+class _Good(NamedTuple):
+    """What a node lends amounts of, and how a refusal speaks of it."""
+
+    limit: str
+    option: str
+    unknown: str
+    asked: str
+    free: str
+
+
+_CPU = _Good(
+    "cpu_cores", "--cpu", "how many cores it has is not known", "{:g} cores asked", "{:g} of {:g} free"
+)
+_MEMORY = _Good(
+    "memory_mb", "--memory", "how much memory it has is not known", "{} MB asked", "{:.0f} of {:.0f} MB free"
+)
+
+
 def demand_of(spec: WorkloadSpec) -> Demand:
     """Return the demand of a workload that was checked when it was submitted."""
     return Demand(spec, tuple(parse_constraint(text) for text in spec.constraints))
@@ -148,32 +166,31 @@ def _constraints(demand: Demand, site: Site) -> str | None:
 
 
 def _cpu(demand: Demand, site: Site) -> str | None:
-    asked, lent = demand.spec.resources.cpu, site.capacity.cpu
-    bounded = "cpu_cores" in site.node.limits
-    if asked is None and not bounded:
-        return None
-    if lent is None:
-        return "how many cores it has is not known"
-    free = lent - site.usage.cpu - (site.usage.open_cpu * lent if bounded else 0.0)
-    # Sums of decimal fractions carry rounding noise; a millionth of a core is none of anyone's business.
-    if (lent if asked is None else asked) <= free + 1e-6:
-        return None
-    wanted = "all that is lent, for want of --cpu" if asked is None else f"{asked:g} cores asked"
-    return f"{wanted}, {max(free, 0):g} of {lent:g} free"
+    usage = site.usage
+    return _room(_CPU, site, demand.spec.resources.cpu, site.capacity.cpu, (usage.cpu, usage.open_cpu))
 
 
 def _memory(demand: Demand, site: Site) -> str | None:
-    asked, lent = demand.spec.resources.memory_mb, site.capacity.memory_mb
-    bounded = "memory_mb" in site.node.limits
+    usage, asked = site.usage, demand.spec.resources.memory_mb
+    return _room(_MEMORY, site, asked, site.capacity.memory_mb, (usage.memory_mb, usage.open_memory))
+
+
+def _room(
+    good: _Good, site: Site, asked: float | None, lent: float | None, used: tuple[float, int]
+) -> str | None:
+    """Judge whether there is enough of ``good``, of which others asked for an amount, or for none."""
+    bounded = good.limit in site.node.limits
     if asked is None and not bounded:
         return None
     if lent is None:
-        return "how much memory it has is not known"
-    free = lent - site.usage.memory_mb - (site.usage.open_memory * lent if bounded else 0.0)
+        return good.unknown
+    amount, without = used
+    free = lent - amount - (without * lent if bounded else 0.0)
+    # Sums of decimal fractions carry rounding noise; a millionth of a core is none of anyone's business.
     if (lent if asked is None else asked) <= free + 1e-6:
         return None
-    wanted = "all that is lent, for want of --memory" if asked is None else f"{asked} MB asked"
-    return f"{wanted}, {max(free, 0):.0f} of {lent:.0f} MB free"
+    wanted = f"all that is lent, for want of {good.option}" if asked is None else good.asked.format(asked)
+    return f"{wanted}, {good.free.format(max(free, 0), lent)}"
 
 
 Filter = Callable[[Demand, Site], "str | None"]
