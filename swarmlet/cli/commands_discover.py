@@ -20,11 +20,12 @@ import msgspec
 
 from swarmlet.cli.commands_agent import add_joining, be_agent, begin, complete
 from swarmlet.cli.parser import Parser, add_common, add_output
-from swarmlet.cli.render import Renderer, printable
+from swarmlet.cli.render import Renderer
 from swarmlet.cli.settings import add_settings, node_settings
 from swarmlet.cli.standing import settle
 from swarmlet.config import keys
 from swarmlet.errors import Exit, SwarmletError, error
+from swarmlet.model.text import printable
 
 if TYPE_CHECKING:
     from swarmlet._native import Token

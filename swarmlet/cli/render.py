@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from swarmlet.errors import Exit, SwarmletError, error
+from swarmlet.model.text import printable
 
 FORMATS = ("table", "wide", "json", "yaml", "name")
 
@@ -142,11 +143,6 @@ def layout(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in body
     ]
-
-
-def printable(text: str) -> str:
-    """Return text without control characters, so that a name from the wire cannot drive a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def to_yaml(value: Any) -> str:

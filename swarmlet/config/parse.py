@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from swarmlet.model.address import is_ip, parse_address
 from swarmlet.model.names import is_node_name, to_node_name
+from swarmlet.model.text import printable
 
 _Number = TypeVar("_Number", int, float)
 
@@ -248,8 +249,7 @@ def shown(text: str) -> str:
     """Return a setting's text as a message may show it: bounded, printable, never a token."""
     if looks_secret(text):
         return "(a join token, not shown)"
-    printable = "".join(character if character.isprintable() else "?" for character in text[:81])
-    return printable if len(text) <= 80 else printable[:77] + "..."
+    return printable(text, 80)
 
 
 def near_miss(word: str, known: tuple[str, ...], cutoff: float = 0.6) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from swarmlet.model.text import printable
+
 #: Labels in order; a step's number is its place here, from 1.
 LABELS = ("hardware", "reach", "trust", "identity", "class", "ready")
 HARDWARE, REACH, TRUST, IDENTITY, CLASS, READY = range(1, 7)
@@ -77,5 +79,4 @@ def classified(node_class: str, suitability: tuple[str, ...]) -> str:
 
 def plain(text: str, limit: int = 300) -> str:
     """Return peer-made text fit for a terminal: printable characters only, at most ``limit`` of them."""
-    clean = "".join(character if character.isprintable() else "?" for character in text[: limit + 1])
-    return clean if len(clean) <= limit else clean[: limit - 3] + "..."
+    return printable(text, limit)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from swarmlet.model.address import parse_address
+from swarmlet.model.text import printable
 
 #: The service in mDNS, and the label before a domain in DNS.
 SERVICE = "_stratoswarm._tcp.local."
@@ -128,5 +129,5 @@ def _number(text: str | None, most: int) -> int | None:
 
 def _name(text: str | None) -> str:
     """Return a name fit to be shown: printable characters only, no longer than a cluster's can be."""
-    clean = "".join(character if character.isprintable() else "?" for character in (text or "").strip())
+    clean = printable((text or "").strip())
     return clean.encode()[:MOST_NAME].decode("utf-8", "ignore")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from swarmlet.errors import error
+from swarmlet.model.text import printable
 
 #: How many candidates an ambiguous reference lists.
 _SHOWN = 5
@@ -83,5 +84,5 @@ def resolve(reference: str, things: Iterable[Named], absent: str) -> str:
 
 def _sayable(reference: str) -> str:
     """Return a reference as an error may repeat it: short, and without control characters."""
-    plain = "".join(char if char.isprintable() else "?" for char in reference)
+    plain = printable(reference)
     return plain if len(plain) <= _REPEATED else f"{plain[:_REPEATED]}..."

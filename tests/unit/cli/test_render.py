@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from swarmlet.cli.main import takes_color
-from swarmlet.cli.render import Renderer, layout, printable, to_yaml
+from swarmlet.cli.render import Renderer, layout, to_yaml
 from swarmlet.cli.words import age, gigabytes, instant, percent_of
 from swarmlet.errors import Exit, error
+from swarmlet.model.text import printable
 
 
 def test_columns_are_aligned_and_lines_end_clean() -> None:
