@@ -24,6 +24,7 @@ EVERY_MESSAGE = [
 ]
 FROM_COORDINATOR = {
     m.Challenge, m.Admitted, m.Refused, m.Welcome, m.Desired, m.ObservedAck, m.Renewed, m.LogsOpen,
+    m.MeshGrant, m.MeshMeasure,
 }  # fmt: skip
 #: What each phase listens to: the requirement, written down a second time (C3).
 LISTENS = {
@@ -31,9 +32,12 @@ LISTENS = {
     Phase.SPENT: {m.Goodbye},
     Phase.EXPIRED: {m.RenewRequest, m.Goodbye},
     Phase.CERTIFIED: {m.Hello, m.RenewRequest, m.Leave, m.Goodbye},
-    Phase.MEMBER: {m.Observed, m.Resync, m.RenewRequest, m.StreamClose, m.Problem, m.Leave, m.Goodbye},
+    Phase.MEMBER: {
+        m.Observed, m.Resync, m.RenewRequest, m.StreamClose, m.Problem, m.Leave, m.Goodbye,
+        m.MeshHello, m.MeshBody, m.MeshMeasured,
+    },
     Phase.ENDING: set(),
-}
+}  # fmt: skip
 
 
 def blank(kind: type) -> m.Message:
