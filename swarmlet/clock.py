@@ -36,6 +36,15 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
 
+def boot_id() -> str | None:
+    """Return what the kernel calls this boot, to tell a reboot from a restart, if it does."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123
+            return file.read(64).strip()
+    except OSError:
+        return None
+
+
 def process_began(clock: Clock) -> float:
     """Return when this process was started, in boot-clock seconds: before its interpreter was loaded.
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 
 from swarmlet.agent.node import Node, Self
-from swarmlet.clock import Clock, ClusterTime
+from swarmlet.clock import Clock, ClusterTime, boot_id
 from swarmlet.config.keys import Config
 from swarmlet.hardware.probe import probe
 from swarmlet.workloads.driver import Node as Whose
@@ -19,18 +19,9 @@ async def look(config: Config, clock: Clock) -> Self:
 
     def profile() -> Self:
         found = probe(node_name=config.node_name, data_dir=config.data_dir, docker_host=config.docker_host)
-        return Self(found, boot_id(), clock, ClusterTime(clock))
+        return Self(found, boot_id() or f"unknown-{random.getrandbits(64):016x}", clock, ClusterTime(clock))
 
     return await asyncio.to_thread(profile)
-
-
-def boot_id() -> str:
-    """Return what the kernel calls this boot, so that a reboot can be told from a restart of the agent."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123
-            return file.read(64).strip()
-    except OSError:
-        return f"unknown-{random.getrandbits(64):016x}"
 
 
 def supervisor(config: Config, node: Node, clock: Clock) -> Supervisor:

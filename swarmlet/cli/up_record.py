@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
+from swarmlet.clock import boot_id
 from swarmlet.errors import error
 
 #: Seconds that a process is given to end after it was asked to.
@@ -184,11 +185,7 @@ def end_with_parent() -> Callable[[], None] | None:
 
 
 def _boot() -> str:
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123
-            return file.read(64).strip()
-    except OSError:
-        return "unknown"
+    return boot_id() or "unknown"
 
 
 def _signal(entry: Entry, number: signal.Signals) -> None:

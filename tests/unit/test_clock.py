@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swarmlet.clock import ClusterTime, SystemClock, process_began
+from swarmlet.clock import ClusterTime, SystemClock, boot_id, process_began
 
 
 class HandClock:
@@ -35,3 +35,9 @@ def test_cluster_time_follows_the_boot_clock_and_not_the_wall_clock() -> None:
 def test_a_process_began_before_now_and_after_the_machine() -> None:
     clock = SystemClock()
     assert 0 < process_began(clock) <= clock.boot() + 0.01
+
+
+def test_a_boot_is_called_the_same_as_long_as_it_lasts() -> None:
+    name = boot_id()
+    assert name
+    assert name == boot_id()
