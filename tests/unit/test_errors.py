@@ -49,7 +49,7 @@ def test_every_native_kind_has_an_entry() -> None:
         "frame-flags", "frame-shape", "msgpack", "key-unusable", "spawn-failed", "certificate-damaged",
         "identity-mismatch",
         "tls-config", "internal", "reaper", "csr", "directory-missing",
-        "random-unavailable", "token-exporter",
+        "random-unavailable", "gossip-damaged", "token-exporter",
     }  # fmt: skip
 
 
