@@ -49,7 +49,6 @@ fn config(probe_ms: u32, hub: bool) -> Config {
 pub struct MeshKeys {
     seed: MeshSecret,
     secret: MeshSecret,
-    boot: [u8; 8],
     signing: [u8; 32],
 }
 
@@ -62,7 +61,6 @@ impl MeshKeys {
             signing: Keyring::of(&seed, [0; 32], [0; 16]).public(),
             seed,
             secret: MeshSecret::new(random()?),
-            boot: random()?,
         })
     }
 
@@ -204,7 +202,9 @@ impl Mesh {
         let who = Gossiper {
             uid: node,
             cluster,
-            boot: keys.boot,
+            // Anew at each start, also with the same keys: its packets are numbered from the beginning again, and under
+            // the same packet keys each number would be a nonce used twice.
+            boot: random()?,
             seed: u64::from_be_bytes(random()?),
             secret: keys.secret.clone(),
             keyring: Keyring::of(&keys.seed, signing, cluster),
