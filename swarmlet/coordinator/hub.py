@@ -48,6 +48,9 @@ _SAID_BY = {
 }
 #: Keys of events that are remembered.
 _MOST_TOLD = 256
+#: Epochs to go on by after a removal: who was removed has the key of the next one too, and of two that are
+#: beside each other both are taken.
+AFTER_REMOVAL = 3
 #: Grants that are made before others have their turn.
 _BATCH = 32
 
@@ -155,11 +158,11 @@ class Hub:
             await asyncio.sleep(EPOCH_S)
             self.turn()
 
-    def turn(self) -> None:
-        """Begin the next epoch: whoever is not granted it hears and is heard no more."""
+    def turn(self, by: int = 1) -> None:
+        """Begin another epoch; whoever has no key beside it hears and is heard no more."""
         if self._authority is None:
             return
-        self._epoch += 1
+        self._epoch += by
         _remember(self._terms.directory, self._epoch)
         self._mesh.turn_epoch(self._authority, self._uid, self._epoch, self._clock.wall_ms())
         self._tasks.create_task(self._grant_all())
@@ -285,7 +288,7 @@ class Hub:
         until_ms = self._clock.wall_ms() + CREDENTIAL_MS
         for node_uid in gone:
             self._mesh.declare("removed" if left else "revoked", node_bytes(node_uid), until_ms)
-        self.turn()
+        self.turn(AFTER_REMOVAL)
 
 
 def reached_at(seen: str, own: str) -> str:

@@ -47,11 +47,11 @@ async def test_epochs_turn_with_removals_and_are_remembered(tmp_path):
         assert hub.notes == ()
         hub.removed(["00000000-0000-0000-0000-000000000001"], left=False)
         hub.turn()
-    assert (tmp_path / "mesh-epoch").read_text() == "3\n"
+    assert (tmp_path / "mesh-epoch").read_text() == "5\n"
     assert (tmp_path / "mesh.key").stat().st_mode & 0o777 == 0o600
     async for hub in lead(tmp_path):
         hub.turn()
-    assert (tmp_path / "mesh-epoch").read_text() == "4\n"
+    assert (tmp_path / "mesh-epoch").read_text() == "6\n"
 
 
 @pytest.mark.parametrize("content", ["", "x", "-1", "9" * 40, "\N{SNOWMAN}"])
