@@ -97,7 +97,7 @@ class Gossip:
     """The mesh tells something of a member, or of this node (``uid`` is all zeros or its own).
 
     ``what`` is in-touch, joined, suspect, unreachable, back, left, updated, removed, expelled, twin, event,
-    no-udp, or missed: some were dropped for want of room. ``why`` is who said so: itself, members,
+    no-udp, udp, or missed: some were dropped for want of room. ``why`` is who said so: itself, members,
     coordinator; for removed and expelled the verdict. ``detail`` is a user event's payload.
     """
 

@@ -30,7 +30,7 @@ from swarmlet.model.mesh import MeshView
 _log = logging.getLogger(__name__)
 
 #: Events that are worth a line at the level info; the rest is for those who debug.
-_TOLD = frozenset({"unreachable", "back", "no-udp", "twin", "expelled", "missed"})
+_TOLD = frozenset({"unreachable", "back", "no-udp", "udp", "twin", "expelled", "missed"})
 
 
 class Place(NamedTuple):
@@ -146,6 +146,8 @@ class Gossiping:
             return
         if event.what == "no-udp":
             self.trouble = "nobody answers by UDP: a firewall or a router lets none through"
+        elif event.what == "udp":
+            self.trouble = ""
         level = logging.INFO if event.what in _TOLD else logging.DEBUG
         about = str(UUID(bytes=event.uid)) if any(event.uid) else ""
         extra = {"about": about, "why": event.why}

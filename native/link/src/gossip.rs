@@ -170,9 +170,14 @@ impl Gossip {
         Ok(made)
     }
 
-    /// Uses these keys of epochs from now on, and asks for what it missed.
+    /// Uses these keys of epochs from now on, and the credential when its own is getting old; asks for what it missed.
     pub fn refresh(&mut self, grant: Grant, cluster_ms: u64) {
         self.base = (boot_us(), cluster_ms);
+        let credential = grant.credential;
+        self.call(|membership, now, call| {
+            membership.recertify(&credential, now, call);
+            membership.tick(now, call)
+        });
         for (number, key) in grant.epochs {
             self.packets.set_epoch(number, key, grant.current);
         }
@@ -242,6 +247,36 @@ impl Gossip {
         let peer = Peer { uid, addr: from };
         self.due = membership.receive(peer, payload, now, &mut call);
         self.probes = membership.stats().probes;
+        if !self.says_udp() {
+            self.say_reached(true);
+        }
+    }
+
+    /// Says whether it told the others that UDP reaches it.
+    fn says_udp(&self) -> bool {
+        let me = self.membership.member(&self.membership.uid());
+        me.is_none_or(|me| me.flags & NO_UDP == 0)
+    }
+
+    /// Tells the others, and the owner, that UDP reaches this node, or does not.
+    fn say_reached(&mut self, reached: bool) {
+        let (address, meta) = (self.address, std::mem::take(&mut self.meta));
+        let (flags, what) = if reached {
+            (0, "udp")
+        } else {
+            (NO_UDP, "no-udp")
+        };
+        self.call(|membership, now, call| {
+            membership.update(address, flags, &meta, now, call);
+            membership.tick(now, call)
+        });
+        self.meta = meta;
+        self.outside.events.push(Event::Gossip {
+            what,
+            uid: self.membership.uid(),
+            why: "itself",
+            detail: Box::default(),
+        });
     }
 
     /// Says of itself that UDP does not reach it, when nobody answers for long.
@@ -251,22 +286,9 @@ impl Gossip {
             return;
         }
         self.probes = self.membership.stats().probes;
-        let reached = self.membership.member(&self.membership.uid());
-        if reached.is_none_or(|me| me.flags & NO_UDP != 0) {
-            return;
+        if self.says_udp() {
+            self.say_reached(false);
         }
-        let (address, meta) = (self.address, std::mem::take(&mut self.meta));
-        self.call(|membership, now, call| {
-            membership.update(address, NO_UDP, &meta, now, call);
-            membership.tick(now, call)
-        });
-        self.meta = meta;
-        self.outside.events.push(Event::Gossip {
-            what: "no-udp",
-            uid: self.membership.uid(),
-            why: "itself",
-            detail: Box::default(),
-        });
     }
 
     /// Takes a body of anti-entropy that came over connection `conn`; the answer is told as an event.
@@ -370,9 +392,10 @@ impl Gossip {
                 self.packets
                     .seal(&to.uid, &keys, now.cluster_ms, payload, &mut self.packet);
             let packet = sealed.ok().and_then(|length| self.packet.get(..length));
-            if packet.is_some_and(|packet| socket.send_to(packet, to.addr).is_ok()) {
+            let sent = packet.and_then(|packet| socket.send_to(packet, to.addr).ok());
+            if let Some(length) = sent {
                 stats.gossip_out.up();
-                stats.gossip_bytes_out.add((end - start) as u64);
+                stats.gossip_bytes_out.add(length as u64);
             }
         }
         self.outside.bytes.clear();

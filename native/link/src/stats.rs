@@ -88,7 +88,7 @@ counters! {
     gossip_dropped,
     /// Gossip packets sent.
     gossip_out,
-    /// Bytes of their messages.
+    /// Bytes of those.
     gossip_bytes_out,
     /// Times a connection was not read because Python had not taken its events.
     stalls,

@@ -344,7 +344,9 @@ impl Membership {
                 .cluster
                 .saturating_sub(u64::from(self.config.event_ttl_ms)),
         );
-        if self.talks() && self.table.lost() > 0 {
+        if !self.talks() {
+            self.knock(world);
+        } else if self.table.lost() > 0 {
             if let Some(slot) = self.table.draw_lost(&mut self.rng) {
                 let nonce = self.rng.next() as u32;
                 self.ping(slot, nonce, world);

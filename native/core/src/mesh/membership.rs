@@ -263,7 +263,13 @@ impl Membership {
         world: &mut dyn World,
     ) -> bool {
         self.advance(now);
-        meta.len() <= MAX_META && self.update_record(false, Some((addr, flags, meta)), world)
+        let told = meta.len() <= MAX_META;
+        let told = told && self.update_record(false, Some((addr, flags, meta)), world);
+        if !self.talks() {
+            // Only the coordinator tells it anything now, and only when asked.
+            self.timers.sync = self.at.run;
+        }
+        told
     }
 
     /// Tells every member an event once.

@@ -12,6 +12,7 @@ mod config;
 mod detect;
 mod draw;
 mod health;
+mod lasting;
 mod log;
 mod member;
 mod membership;

@@ -62,6 +62,10 @@ impl Person {
     }
 
     pub fn credential_of(&self, issued_ms: u64) -> Vec<u8> {
+        self.credential_until(issued_ms, NOW_MS + 86_400_000)
+    }
+
+    pub fn credential_until(&self, issued_ms: u64, expires_ms: u64) -> Vec<u8> {
         let body = Credential {
             uid: self.uid,
             exchange: MeshSecret::new(self.secret).public(),
@@ -69,7 +73,7 @@ impl Person {
                 .verifying_key()
                 .to_bytes(),
             issued_ms,
-            expires_ms: NOW_MS + 86_400_000,
+            expires_ms,
         };
         signed(&coordinator(), kind::CREDENTIAL, &body.body())
     }
