@@ -27,6 +27,7 @@ NAMES = (
     "rush",
     "heartbeats",
     "nodes",
+    "gossip",
     "idle",
     "image",
 )
