@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import gzip
 import io
-import json
 import sys
 import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from layers import layers
 
 MB = 1_000_000
 SHOWN = 8
@@ -101,9 +102,8 @@ def _over(total: int, packed: int, limit: int, limit_gzip: int) -> str:
     return " and ".join(said)
 
 
-def layer_of(data: bytes) -> Layer:
-    """Return a layer from its tar, compressed or not."""
-    plain = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+def layer_of(plain: bytes) -> Layer:
+    """Return a layer from its tar."""
     with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
         files = tuple((entry.name, entry.size) for entry in archive if entry.isfile())
     return Layer(files, len(gzip.compress(plain, 9, mtime=0)))
@@ -111,16 +111,7 @@ def layer_of(data: bytes) -> Layer:
 
 def read(archive: Path) -> tuple[Layer, ...]:
     """Return the layers of an image that ``docker save`` wrote, lowest first."""
-    with tarfile.open(archive) as outer:
-
-        def member(name: str) -> bytes:
-            found = outer.extractfile(name)
-            if found is None:
-                raise KeyError(name)
-            return found.read()
-
-        manifest = json.loads(member("manifest.json"))
-        return tuple(layer_of(member(name)) for name in manifest[0]["Layers"])
+    return tuple(map(layer_of, layers(archive)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,39 +6,29 @@ and returns 1 when anything does: two builds of one commit must not.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
-import json
 import sys
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from layers import layers
+
 
 def lines(archive: Path) -> dict[str, str]:
     """Return one line for each path of an image; later layers win."""
     found: dict[str, str] = {}
-    with tarfile.open(archive) as outer:
-
-        def member(name: str) -> bytes:
-            inner = outer.extractfile(name)
-            if inner is None:
-                raise KeyError(name)
-            return inner.read()
-
-        for layer in json.loads(member("manifest.json"))[0]["Layers"]:
-            data = member(layer)
-            plain = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-            with tarfile.open(fileobj=io.BytesIO(plain)) as files:
-                for entry in files:
-                    inner = files.extractfile(entry) if entry.isfile() else None
-                    digest = hashlib.sha256(inner.read()).hexdigest() if inner else entry.linkname or "-"
-                    kind = "file" if entry.isfile() else "folder" if entry.isdir() else "link"
-                    owner = f"{entry.uid}:{entry.gid}"
-                    found[entry.name] = (
-                        f"{kind} {entry.mode & 0o7777:04o} {owner} {entry.size} {digest} {int(entry.mtime)}"
-                    )
+    for layer in layers(archive):
+        with tarfile.open(fileobj=io.BytesIO(layer)) as files:
+            for entry in files:
+                inner = files.extractfile(entry) if entry.isfile() else None
+                digest = hashlib.sha256(inner.read()).hexdigest() if inner else entry.linkname or "-"
+                kind = "file" if entry.isfile() else "folder" if entry.isdir() else "link"
+                owner = f"{entry.uid}:{entry.gid}"
+                found[entry.name] = (
+                    f"{kind} {entry.mode & 0o7777:04o} {owner} {entry.size} {digest} {int(entry.mtime)}"
+                )
     return found
 
 
