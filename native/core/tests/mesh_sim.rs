@@ -237,7 +237,8 @@ fn a_member_without_udp_is_one_all_the_same() {
     settle(&mut sim, 60 * SECOND);
     let later = sim.now + 60 * SECOND;
     sim.run(later);
-    assert_eq!(sim.nodes[deaf].sent.1, 0);
+    let sent = sim.nodes[deaf].sent.1;
+    assert!((1..=8).contains(&sent), "one question in 30 s, not {sent}");
     reach_all(&mut sim, 3, b"by the link", 60 * SECOND);
     sim.crash(deaf);
     let later = sim.now + 60 * SECOND;
