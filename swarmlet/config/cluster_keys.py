@@ -94,8 +94,8 @@ KEYS: tuple[Key, ...] = (
         "gossip_ms", parse.optional(parse.whole(200, 60_000, "milliseconds"), "off"), "1000",
         "how often each member probes another by gossip (UDP)",
         "a crash is known to all after about three of these intervals, and each member sends some 18 MB a "
-        "day at 1000, in inverse proportion: choose 10000 where traffic costs money, off for none at all. "
-        "What a node may run follows from its lease alone",
+        "day at 1000 and receives as much, in inverse proportion: choose 10000 where traffic costs money, "
+        "off for none at all. What a node may run follows from its lease alone",
         related="uses UDP at STRATOSWARM_PORT here and SWARM_DISCOVERY_PORT on nodes",
         flag="--gossip-ms",
     ),
