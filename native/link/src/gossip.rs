@@ -23,7 +23,7 @@ use crate::event::{Event, EventQueue};
 use crate::stats::Stats;
 
 /// Datagrams read in one turn.
-const TURN: usize = 64;
+const TURN: usize = 16;
 /// Events that wait for room in the queue; beyond that they are dropped, and that is told.
 const MOST_LATE: usize = 4096;
 /// Probes in a row without a word from anybody, after which UDP does not reach this node.
