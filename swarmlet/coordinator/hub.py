@@ -38,7 +38,8 @@ KEY_FILE = "mesh.key"
 _EPOCH_FILE = "mesh-epoch"
 #: How long an epoch lasts, and a credential: a process asks anew at each of its connections and epochs.
 EPOCH_S = 86_400.0
-CREDENTIAL_MS = 7 * 86_400_000
+_DAY_MS = 86_400_000
+CREDENTIAL_MS = 7 * _DAY_MS
 #: What the mesh tells that people are shown, and by whom it is said.
 _SHOWN = frozenset({"joined", "suspect", "unreachable", "back", "left", "event"})
 _SAID_BY = {
@@ -135,7 +136,8 @@ class Hub:
 
     def _lead(self, address: str, probe_ms: int) -> None:
         directory = self._terms.directory
-        self._epoch = _remembered(directory)
+        self._epoch = epoch_after(_remembered(directory), self._clock.wall_ms())
+        _remember(directory, self._epoch)
         authority = _native.MeshAuthority.load_or_create(str(directory / KEY_FILE), self._uid)
         bound = self._mesh.lead(
             authority,
@@ -308,12 +310,23 @@ def _is_ip(host: str) -> bool:
     return True
 
 
-def _remembered(directory: Path) -> int:
+def epoch_after(before: int | None, now_ms: int) -> int:
+    """Return the epoch that a coordinator begins in: the next, so that one that is often restarted turns too.
+
+    Args:
+        before: The last one it remembers. Without it the number is greater than all before all the same, as
+            long as fewer than a thousand began on an average day: a key is never used for two epochs.
+        now_ms: Cluster time.
+    """
+    return before + 1 if before is not None else now_ms // _DAY_MS << 10
+
+
+def _remembered(directory: Path) -> int | None:
     try:
         text = (directory / _EPOCH_FILE).read_text().strip()
     except (OSError, UnicodeDecodeError):
-        return 1
-    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < 1 << 62 else 1
+        return None
+    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < 1 << 62 else None
 
 
 def _remember(directory: Path, epoch: int) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swarmlet import _native
 from swarmlet.clock import SystemClock
-from swarmlet.coordinator.hub import Hub, Terms, Voices, reached_at
+from swarmlet.coordinator.hub import AFTER_REMOVAL, Hub, Terms, Voices, epoch_after, reached_at
 from swarmlet.errors import SwarmletError
 from swarmlet.model.membership import NodeState
 
@@ -42,24 +44,37 @@ async def lead(tmp_path, *, probe_ms: int | None = 1000, endpoint: str = "127.0.
             await asyncio.get_running_loop().run_in_executor(None, engine.stop)
 
 
-async def test_epochs_turn_with_removals_and_are_remembered(tmp_path):
+def remembered(tmp_path) -> int:
+    return int((tmp_path / "mesh-epoch").read_text())
+
+
+async def test_epochs_turn_with_days_removals_and_starts_and_are_remembered(tmp_path):
+    (tmp_path / "mesh-epoch").write_text("7\n")
     async for hub in lead(tmp_path):
         assert hub.notes == ()
+        assert remembered(tmp_path) == 8
+        hub.turn()
+        assert remembered(tmp_path) == 9
         hub.removed(["00000000-0000-0000-0000-000000000001"], left=False)
-        hub.turn()
-    assert (tmp_path / "mesh-epoch").read_text() == "5\n"
+        assert remembered(tmp_path) == 9 + AFTER_REMOVAL
     assert (tmp_path / "mesh.key").stat().st_mode & 0o777 == 0o600
-    async for hub in lead(tmp_path):
-        hub.turn()
-    assert (tmp_path / "mesh-epoch").read_text() == "6\n"
+    async for _ in lead(tmp_path):
+        assert remembered(tmp_path) == 10 + AFTER_REMOVAL
 
 
-@pytest.mark.parametrize("content", ["", "x", "-1", "9" * 40, "\N{SNOWMAN}"])
-async def test_a_damaged_number_of_the_epoch_begins_again(tmp_path, content):
-    (tmp_path / "mesh-epoch").write_text(content)
-    async for hub in lead(tmp_path):
-        hub.turn()
-    assert (tmp_path / "mesh-epoch").read_text() == "2\n"
+@pytest.mark.parametrize("content", [None, "", "x", "-1", "9" * 40, "\N{SNOWMAN}"])
+async def test_a_number_of_the_epoch_that_is_lost_is_never_used_again(tmp_path, content):
+    if content is not None:
+        (tmp_path / "mesh-epoch").write_text(content)
+    async for _ in lead(tmp_path):
+        assert remembered(tmp_path) == SystemClock().wall_ms() // 86_400_000 << 10
+
+
+@given(st.integers(0, 2**42), st.integers(0, 1000))
+def test_who_forgot_goes_on_above_whoever_remembers(now_ms, turns):
+    forgot = epoch_after(None, now_ms)
+    assert epoch_after(forgot + turns, now_ms) > forgot
+    assert epoch_after(None, now_ms + 86_400_000) > forgot + turns
 
 
 async def test_a_damaged_root_key_costs_the_mesh_and_is_said(tmp_path):
