@@ -31,7 +31,8 @@ native=$( { find native Cargo.toml Cargo.lock pyproject.toml -type f -print0 | s
 built=$(cat .venv/native.stamp 2>/dev/null || true)
 if [ "${built#* }" != "$native" ] || [ "${SWARMLET_PROFILE:-${built%% *}}" != "${built%% *}" ]; then
   export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}" PIP_CONSTRAINT="$PWD/requirements.lock" PIP_QUIET=1
-  .venv/bin/maturin develop --quiet --extras coordinator,gpu ${SWARMLET_PROFILE:+--profile "$SWARMLET_PROFILE"}
+  # It builds into the environment that is active, which may be another one.
+  VIRTUAL_ENV="$PWD/.venv" .venv/bin/maturin develop --quiet --extras coordinator,gpu ${SWARMLET_PROFILE:+--profile "$SWARMLET_PROFILE"}
   printf '%s %s' "${SWARMLET_PROFILE:-dev}" "$native" >.venv/native.stamp
 fi
 [ -f .venv/deps.stamp.new ] && mv .venv/deps.stamp.new .venv/deps.stamp
