@@ -83,11 +83,37 @@ def test_l1_from_the_network_only_the_cluster_port_is_there(tmp_path: Path) -> N
             assert listening == {("0.0.0.0", 7946), *local}  # noqa: S104 - what is asserted
             anybody, here = ("0.0.0.0", 5353), (target.address, 5353)  # noqa: S104 - what is asserted
             discovery = {("255.255.255.255", 7946), ("ff12::7377:6c6d", 7946), anybody, here}
-            assert bound <= discovery, "no UDP but that of discovery, which hears its own link alone"
+            # Discovery hears its own link alone, gossip of the coordinator and the agent members alone.
+            gossip = bound - discovery
+            assert {address for address, _ in gossip} == {target.address}
+            assert len(gossip) == 2
+            assert 7946 in {port for _, port in gossip}
             assert open_ports(neighbour, target) == {7946}
+            for _, port in gossip:
+                assert ask_by_udp(neighbour, target, port) == "nothing\n"
             no_traceback(world)
         finally:
             world.end()
+
+
+#: Junk, a question of discovery, what begins like gossip: whoever is no member gets no answer (G1).
+ASK_BY_UDP = """
+import os, socket, sys
+one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+one.settimeout(2)
+for what in (b"", b"hello", b"SWLD" + bytes(508), b"\\1" + os.urandom(99), b"\\1" + bytes(1199)):
+    one.sendto(what, (sys.argv[1], int(sys.argv[2])))
+try:
+    print(one.recvfrom(2000))
+except TimeoutError:
+    print("nothing")
+"""
+
+
+def ask_by_udp(here: Host, there: Host, port: int) -> str:
+    """Return what comes back for what a stranger sends to a UDP port of another host."""
+    words = here.command([sys.executable, "-c", ASK_BY_UDP, there.address, str(port)])
+    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=20).stdout
 
 
 def sockets_of(host: Host) -> tuple[set[tuple[str, int]], set[tuple[str, int]]]:
@@ -281,7 +307,7 @@ def test_l3_other_users_get_nothing_from_either_socket(town: Town) -> None:
         for command in ("status", "health", "leave"):
             assert '"code":"SWL-701"' in speak(agent, json.dumps({"do": command}) + "\\n")
         for route in ROUTES:
-            target = route.path.replace("{ref}", "one").replace("{jti}", "00")
+            target = route.path.replace("{ref}", "one").replace("{jti}", "00").replace("{other}", "two")
             lines = [
                 f"{route.method} {target} HTTP/1.1",
                 "Host: x",
