@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
-from uuid import UUID
 
 from swarmlet import _native
 from swarmlet.clock import Clock
@@ -27,7 +25,7 @@ from swarmlet.errors import error
 from swarmlet.link import messages as m
 from swarmlet.link.events import Gossip, GossipBody
 from swarmlet.link.pieces import Assembly, pieces
-from swarmlet.model.address import Address, is_loopback, parse_address
+from swarmlet.model.address import Address, is_ip, is_loopback, parse_address
 from swarmlet.model.membership import NodeState
 from swarmlet.model.mesh import MeshView
 from swarmlet.model.records import NodeRecord
@@ -71,9 +69,9 @@ class Terms(NamedTuple):
 
 
 class Voices(NamedTuple):
-    """Which connections there are: those that speak for members, and one by its number."""
+    """Which connections there are: those that speak for members, by uid, and one by its number."""
 
-    speaking: Callable[[], Iterable[Peer]]
+    speaking: Callable[[], Mapping[str, Peer]]
     connection: Callable[[int], Peer | None]
 
 
@@ -96,8 +94,6 @@ class Hub:
         self._epoch = 1
         self._host = ""
         self._uid = bytes.fromhex(terms.cluster_id)
-        self._view: dict[str, MeshView] = {}
-        self._stale = True
         self._measuring = Measuring(voices.speaking)
         self._told: deque[str] = deque(maxlen=_MOST_TOLD)
         self.happenings = Happenings(clock.wall_ms())
@@ -125,7 +121,7 @@ class Hub:
         if self._terms.probe_ms is None:
             return
         where = parse_address(endpoint)
-        self._host = where.host if _is_ip(where.host) else own
+        self._host = where.host if is_ip(where.host) else own
         try:
             self._lead(str(Address(self._host, where.port)), self._terms.probe_ms)
         except _native.NativeError as fault:
@@ -170,7 +166,7 @@ class Hub:
         self._tasks.create_task(self._grant_all())
 
     async def _grant_all(self) -> None:
-        for number, peer in enumerate(list(self._voices.speaking())):
+        for number, peer in enumerate(list(self._voices.speaking().values())):
             if peer.phase is Phase.MEMBER and peer.mesh is not None:
                 self._grant(peer, peer.mesh)
             if number % _BATCH == _BATCH - 1:
@@ -222,28 +218,24 @@ class Hub:
 
     def happened(self, event: Gossip | GossipBody) -> None:
         """Take what the native part tells."""
-        self._stale = True
         if isinstance(event, GossipBody):
             peer = self._voices.connection(event.conn)
             # What finds no room is lost, and asked for again.
             if peer is not None and peer.phase is Phase.MEMBER:
                 all(peer.send(piece) for piece in pieces(event.body))
             return
-        about = str(UUID(bytes=event.uid)) if any(event.uid) else ""
-        logger.debug("the mesh tells: %s", event.what, extra={"about": about, "why": event.why})
+        logger.debug("the mesh tells: %s", event.what, extra={"about": event.about, "why": event.why})
         detail = (
             event.detail.decode(errors="replace") if event.what == "event" else _SAID_BY.get(event.why, "")
         )
         if event.what in _SHOWN:
-            self.happenings.add(self._clock.wall_ms(), "gossip", event.what, about, detail)
+            self.happenings.add(self._clock.wall_ms(), "gossip", event.what, event.about, detail)
 
     def members(self) -> Mapping[str, MeshView]:
         """Return what the coordinator's mesh knows of each member, by uid."""
-        if self._stale and self._authority is not None:
-            self._stale = False
-            with contextlib.suppress(_native.NativeError):
-                self._view = {one.node_uid: one for one in map(MeshView.of, self._mesh.members())}
-        return self._view
+        with contextlib.suppress(_native.NativeError):
+            return {one.node_uid: one for one in map(MeshView.of, self._mesh.members())}
+        return {}
 
     def events(self, after: int, most: int) -> tuple[Happening, ...]:
         """Return what happened after number ``after``, oldest first."""
@@ -300,14 +292,6 @@ def reached_at(seen: str, own: str) -> str:
     """
     host = parse_address(seen).host
     return own if is_loopback(host) else host
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def epoch_after(before: int | None, now_ms: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 
 from swarmlet.coordinator.connections import Peer, node_bytes
 from swarmlet.errors import error
@@ -19,10 +19,10 @@ class Measuring:
     """Questions that are open, and their answers.
 
     Args:
-        speaking: Returns the connections that speak for members.
+        speaking: Returns the connections that speak for members, by uid.
     """
 
-    def __init__(self, speaking: Callable[[], Iterable[Peer]]) -> None:
+    def __init__(self, speaking: Callable[[], Mapping[str, Peer]]) -> None:
         self._speaking = speaking
         self._open: dict[int, tuple[str, asyncio.Future[MeshMeasured]]] = {}
         self._last = 0
@@ -38,7 +38,7 @@ class Measuring:
         Raises:
             SwarmletError: ``SWL-616``: it is not connected, or does not answer.
         """
-        peer = next((one for one in self._speaking() if one.node_uid == node_uid), None)
+        peer = self._speaking().get(node_uid)
         if peer is None or peer.mesh is None or len(self._open) >= MOST_OPEN:
             raise error("SWL-616", node=name, detail="it is not connected, or does not gossip")
         self._last += 1

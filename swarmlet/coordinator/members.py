@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -108,17 +108,17 @@ class Members:
         self._pace = Pace(RECORDED)
         self._clones = Clones()
         self._stopping = asyncio.Event()
-        self._tell_removed: Callable[[list[str], bool], None] = _nobody
+        self._removed: list[Callable[[list[str], bool], None]] = []
         world.ledger.on_denied(self._denied)
         world.ledger.on_changed(self._changed)
 
     def on_removed(self, tell: Callable[[list[str], bool], None]) -> None:
         """Call ``tell`` with nodes that are members no more, and whether they left by themselves."""
-        self._tell_removed = tell
+        self._removed.append(tell)
 
-    def speaking(self) -> Iterable[Peer]:
-        """Return the connections that speak for members."""
-        return self._voices.values()
+    def speaking(self) -> Mapping[str, Peer]:
+        """Return the connections that speak for members, by uid."""
+        return self._voices
 
     @property
     def handlers(self) -> Mapping[type, Handler]:
@@ -344,8 +344,8 @@ class Members:
         for node_uid in removed:
             self._registry.removed(node_uid, self._clock.boot())
             self._wire.forget(node_bytes(node_uid))
-        if removed:
-            self._tell_removed(removed, reason == "left")
+        for tell in self._removed if removed else ():
+            tell(removed, reason == "left")
 
     def _removed_by(self, command: AnyCommand, result: Result, denied: set[str]) -> list[str]:
         """Return the nodes that lost the certificate they had, as the picture still knows it."""
@@ -409,7 +409,3 @@ class Members:
 
 def _actor(node: NodeRecord) -> str:
     return f"node:{node.node_uid}"
-
-
-def _nobody(_removed: list[str], _left: bool) -> None:
-    """Tell nobody."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
+from uuid import UUID
 
 from swarmlet import _native
 
@@ -106,6 +107,11 @@ class Gossip:
     uid: bytes
     why: str
     detail: bytes
+
+    @property
+    def about(self) -> str:
+        """The member as text; empty when nobody is meant."""
+        return str(UUID(bytes=self.uid)) if any(self.uid) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,10 +149,9 @@ class Gossiping:
         elif event.what == "udp":
             self.trouble = ""
         level = logging.INFO if event.what in _TOLD else logging.DEBUG
-        about = str(UUID(bytes=event.uid)) if any(event.uid) else ""
-        extra = {"about": about, "why": event.why}
+        extra = {"about": event.about, "why": event.why}
         if event.what == "event":
-            level, extra = logging.INFO, {"from": about, "text": event.detail.decode(errors="replace")}
+            level, extra = logging.INFO, {"from": event.about, "text": event.detail.decode(errors="replace")}
         _log.log(level, "the mesh tells: %s", event.what, extra=extra)
 
     def members(self) -> tuple[MeshView, ...]:

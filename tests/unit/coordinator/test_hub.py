@@ -35,7 +35,7 @@ async def lead(tmp_path, *, probe_ms: int | None = 1000, endpoint: str = "127.0.
     tasks = asyncio.TaskGroup()
     async with tasks:
         hub = Hub(
-            engine, Terms(tmp_path, CLUSTER, probe_ms), SystemClock(), tasks, Voices(list, lambda _: None)
+            engine, Terms(tmp_path, CLUSTER, probe_ms), SystemClock(), tasks, Voices(dict, lambda _: None)
         )
         hub.begin(endpoint, "127.0.0.1")
         try:
