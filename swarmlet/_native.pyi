@@ -168,6 +168,8 @@ class TokenSeed:
         Raises:
             NativeError: ``token-claims``, or ``token-seed`` when the claims are for another seed.
         """
+    def token(self, signed: bytes) -> Token:
+        """Return the token for ``signed`` without a text of it ever being made outside; raises as :meth:`assemble`."""
 
 @final
 class Token:
@@ -542,8 +544,8 @@ class Mesh:
         """
     def broadcast(self, payload: bytes) -> bool:
         """Tell every member an event of at most 512 bytes once; false when it is longer or there is no mesh."""
-    def members(self) -> list[tuple[bytes, str, str, int, str, bool, int, bytes]]:
-        """Return ``(uid, state, why, age_ms, address, udp, rtt_us, about)`` of each member, this one first."""
+    def members(self) -> list[tuple[bytes, str, str, int, str, bool, int]]:
+        """Return ``(uid, state, why, age_ms, address, udp, rtt_us)`` of each member, this one first."""
     def leave(self) -> None:
         """Say goodbye to the others."""
     def stop(self) -> None:

@@ -7,7 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use swarmlet_core::mesh::packet::MeshSecret;
-use swarmlet_core::mesh::{Authority, Config, Credential, Grant, Keyring, Word};
+use swarmlet_core::mesh::{public_of, Authority, Config, Credential, Grant, Keyring, Word};
 use swarmlet_core::Uid;
 use swarmlet_link::{Gossiper, Place};
 
@@ -58,7 +58,7 @@ impl MeshKeys {
     fn new() -> PyResult<Self> {
         let seed = MeshSecret::new(random()?);
         Ok(Self {
-            signing: Keyring::of(&seed, [0; 32], [0; 16]).public(),
+            signing: public_of(&seed),
             seed,
             secret: MeshSecret::new(random()?),
         })
@@ -106,7 +106,7 @@ impl MeshAuthority {
 
     #[getter]
     fn exchange_key<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.inner.secret().public())
+        PyBytes::new(py, &self.inner.exchange())
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -142,7 +142,7 @@ impl MeshAuthority {
     fn own(&self, hub: Uid, epoch: u64, cluster_ms: u64) -> Option<Grant> {
         let says = Credential {
             uid: hub,
-            exchange: self.inner.secret().public(),
+            exchange: self.inner.exchange(),
             signing: self.inner.signing(),
             issued_ms: cluster_ms,
             expires_ms: cluster_ms.saturating_add(HUB_LIFE_MS),
@@ -211,7 +211,6 @@ impl Mesh {
             grant: grant.ok_or_else(damaged)?,
             config: config(probe_ms, false),
             cluster_ms,
-            meta: Vec::new(),
         };
         self.start(py, who, Place { address, movable })
     }
@@ -258,7 +257,6 @@ impl Mesh {
             grant: authority.own(hub, epoch, cluster_ms).ok_or_else(damaged)?,
             config: config(probe_ms, true),
             cluster_ms,
-            meta: Vec::new(),
         };
         self.start(py, who, Place { address, movable })
     }
@@ -313,7 +311,6 @@ impl Mesh {
                 one.address.to_string(),
                 one.udp,
                 one.rtt_us,
-                PyBytes::new(py, &one.meta),
             ))?;
         }
         Ok(list)

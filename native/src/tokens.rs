@@ -36,6 +36,11 @@ impl TokenSeed {
         Ok(PyString::new(py, &text))
     }
 
+    fn token(&self, py: Python<'_>, signed: &[u8]) -> PyResult<Token> {
+        let made = py.detach(|| token::Token::parse(self.inner.assemble(signed)?.as_bytes()));
+        made.map(|inner| Token { inner }).map_err(failure)
+    }
+
     fn __repr__(&self) -> &'static str {
         "TokenSeed(redacted)"
     }

@@ -19,6 +19,7 @@ from swarmlet.identity.store import Vault
 from swarmlet.join.events import Closed
 from swarmlet.join.failures import failure_of
 from swarmlet.link.engine import Connection, ConnectionClosedError, Link
+from swarmlet.link.events import keys_in
 from swarmlet.link.messages import Challenge
 from swarmlet.tokens.claims import Claims
 
@@ -30,9 +31,8 @@ class ReachView(msgspec.Struct, frozen=True):
     """What was found at one address.
 
     ``trusted`` is true when its key is the one expected, ``None`` when none was expected. ``key`` is
-    ``SHA256:`` and 64 hex digits, as ``stratoswarm cluster status`` shows it; of a key that is not the one
-    expected only the first 16 of them, and dots. ``skew_s`` is how far this machine's clock is ahead, known
-    only from a trusted coordinator.
+    ``SHA256:`` and 64 hex digits, as ``stratoswarm cluster status`` shows it. ``skew_s`` is how far this
+    machine's clock is ahead, known only from a trusted coordinator.
     """
 
     address: str
@@ -137,7 +137,7 @@ def _refused(
     closed = Closed(ended.closed.reason, ended.closed.detail)
     failure = failure_of(closed, name, asked=False)
     if failure.code == "SWL-202":
-        key = failure.fields.get("found")
+        key = keys_in(closed.detail).get("found")
         if not expected.pins:
             return ReachView(name, address, reached=True, rtt_ms=rtt_ms, key=key)
         text = error(failure.code, **failure.fields).what

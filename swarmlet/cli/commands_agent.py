@@ -319,9 +319,7 @@ def test_connection(args: argparse.Namespace, render: Renderer) -> Exit:
     render.emit(shown, args.output, table=lambda _wide: _reach_table(found), names=list)
     if any(one.trusted or (one.reached and one.trusted is None) for one in found):
         if all(one.trusted is None for one in found if one.reached):
-            render.say(
-                "compare the key with the beginning of the one that  stratoswarm cluster status  shows"
-            )
+            render.say("compare the key with the one that  stratoswarm cluster status  shows")
         return Exit.DONE
     refused = any(one.trusted is False for one in found)
     return Exit.REFUSED if refused else Exit.UNREACHABLE

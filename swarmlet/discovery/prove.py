@@ -18,6 +18,7 @@ from swarmlet._native import NativeError
 from swarmlet.clock import Clock
 from swarmlet.errors import SwarmletError
 from swarmlet.link.engine import Connection, ConnectionClosedError
+from swarmlet.link.events import keys_in
 from swarmlet.link.messages import Challenge
 from swarmlet.model.announcement import MOST_NAME
 
@@ -48,8 +49,8 @@ class Proof(msgspec.Struct, frozen=True):
     """What is known of an address after it was tried.
 
     ``trusted`` is true when it proved to have the key that is looked for, false when it has another, ``None``
-    when none is looked for or nothing answered. ``key`` is 64 hex digits, or its first 16 and dots for one
-    that is not looked for. The cluster's id and name are its own words, once trusted.
+    when none is looked for or nothing answered. ``key`` is 64 hex digits; one that is not looked for
+    is only shown, not proven. The cluster's id and name are its own words, once trusted.
     """
 
     address: str
@@ -130,8 +131,7 @@ class Prover:
         if reason != "pin-mismatch":
             problem = _WORDS.get(reason, f"it is no coordinator ({detail or reason})")
             return Proof(so_far.address, so_far.tried, problem=problem)
-        pairs = dict(word.split("=", 1) for word in detail.split() if "=" in word)
-        key = pairs.get("found", "").removeprefix("SHA256:")
+        key = keys_in(detail).get("found", "").removeprefix("SHA256:")
         trusted = False if self._pins else None
         problem = "its key is another one" if self._pins else ""
         return Proof(so_far.address, so_far.tried, so_far.ms, key=key, trusted=trusted, problem=problem)

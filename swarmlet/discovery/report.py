@@ -32,8 +32,7 @@ class FoundView(msgspec.Struct, frozen=True, kw_only=True):
         tried: The same as ``ip:port``.
         ways: How it was found.
         ms: From the first packet to the end of the handshake, in milliseconds.
-        key: SHA-256 of its public key: ``SHA256:`` and 64 hex digits, what a token pins; of a key that is not
-            looked for only the beginning.
+        key: SHA-256 of its public key: ``SHA256:`` and 64 hex digits, what a token pins.
         trusted: Whether that is the key of the token or identity; ``None`` when there is neither.
         problem: What is wrong with it; empty when nothing is.
     """
@@ -119,7 +118,7 @@ def _found(trial: Trial, proof: Proof) -> FoundView:
     said = trial.sightings
     keys = {one.key for one in said if one.key}
     problem = proof.problem
-    if not problem and keys and not any(key.startswith(proof.key.rstrip(".")) for key in keys):
+    if not problem and keys and not proof.key not in keys:
         problem = "it was announced with another key than it has"
     return FoundView(
         cluster=proof.cluster_name or _first(one.cluster_name for one in said),

@@ -9,6 +9,7 @@ import msgspec
 from swarmlet.errors import CATALOGUE
 from swarmlet.join import steps
 from swarmlet.join.events import Closed
+from swarmlet.link.events import keys_in
 from swarmlet.link.messages import PROTOCOL_VERSION, Refused
 
 
@@ -34,6 +35,9 @@ _CROWDED = frozenset({"reset", "closed"})
 #: A dead address says nothing at all; it must not cost a minute. One that takes connections and says nothing
 #: may be a coordinator under a rush, whose kernel keeps those that it has no room for yet.
 _ROUNDS = {"timed-out": 2, "silent": 3, **dict.fromkeys(_CROWDED, PATIENT)}
+
+#: Characters of a key in a sentence: ``SHA256:`` and 16 digits.
+_SHOWN_KEY = 23
 
 #: Reasons that tell nothing beyond "cannot be reached": sentence and rank.
 _UNREACHED: dict[str, tuple[str, int]] = {
@@ -82,7 +86,8 @@ def failure_of(event: Closed, address: str, *, asked: bool) -> Failure:
 def _distrusted(reason: str, address: str, detail: str) -> Failure | None:
     """Return what a certificate that was not taken means; ``None`` when that is not the reason."""
     if reason == "pin-mismatch":
-        fields = {"address": address, "found": "?", "expected": "?", **_pairs(detail)}
+        keys = {side: _short(text) for side, text in keys_in(detail).items()}
+        fields = {"address": address, "found": "?", "expected": "?", **keys}
         return Failure("SWL-202", fields, 9, "its key is not the one in the token")
     if reason == "certificate-role":
         return Failure("SWL-206", {"address": address}, 8, "it is not a coordinator")
@@ -117,7 +122,6 @@ def refusal(refused: Refused, expires_s: int, name: str) -> tuple[str, dict[str,
     return refused.code, fields
 
 
-def _pairs(detail: str) -> dict[str, str]:
-    """Read ``found=... expected=...`` of a pin mismatch."""
-    words = (word.partition("=") for word in detail.split())
-    return {key: value for key, equals, value in words if equals and key in {"found", "expected"}}
+def _short(keys: str) -> str:
+    """Return the beginning of each key: enough to see that two differ."""
+    return ", ".join(f"{key[:_SHOWN_KEY]}..." for key in keys.split(","))

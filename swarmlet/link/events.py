@@ -63,6 +63,12 @@ class Closed:
     detail: str
 
 
+def keys_in(detail: str) -> dict[str, str]:
+    """Read ``found=... expected=...`` of a pin mismatch: keys as people compare them, several with commas."""
+    words = (word.partition("=") for word in detail.split())
+    return {side: value for side, equals, value in words if equals and side in {"found", "expected"}}
+
+
 @dataclass(frozen=True, slots=True)
 class Drained:
     """A connection whose buffer was full takes frames again."""

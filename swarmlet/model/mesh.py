@@ -32,9 +32,9 @@ class MeshView(NamedTuple):
     rtt_us: int
 
     @staticmethod
-    def of(row: tuple[bytes, str, str, int, str, bool, int, bytes]) -> MeshView:
+    def of(row: tuple[bytes, str, str, int, str, bool, int]) -> MeshView:
         """Return it from what the native part tells."""
-        uid, state, why, age_ms, address, udp, rtt_us, _about = row
+        uid, state, why, age_ms, address, udp, rtt_us = row
         return MeshView(str(UUID(bytes=uid)), state, why, age_ms, address, udp, rtt_us)  # type: ignore[arg-type]
 
 

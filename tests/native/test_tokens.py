@@ -235,6 +235,16 @@ def test_a_seed_makes_no_token_of_other_claims() -> None:
     claims = native.encode_claims(example(native.TokenSeed.generate()))
     with pytest.raises(native.NativeError, match="token-seed"):
         native.TokenSeed.generate().assemble(sign(claims))
+    with pytest.raises(native.NativeError, match="token-seed"):
+        native.TokenSeed.generate().token(sign(claims))
+
+
+def test_a_seed_makes_its_token_without_a_text() -> None:
+    seed = native.TokenSeed.generate()
+    signed = sign(native.encode_claims(example(seed)))
+    made, read_back = seed.token(signed), native.Token.parse(seed.assemble(signed))
+    exporter, csr = bytes(32), b"csr"
+    assert (made.signed, made.proof(csr, exporter)) == (signed, read_back.proof(csr, exporter))
 
 
 # ---------------------------------------------------------------- T2, T4: signature and proof

@@ -12,10 +12,7 @@ use swarmlet_core::lease::Millis;
 
 /// Returns milliseconds since boot, suspend included.
 pub fn boot_ms() -> Millis {
-    let now = clock_gettime(ClockId::Boottime);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
-    seconds * 1000 + nanos / 1_000_000
+    boot_us() / 1000
 }
 
 /// Returns microseconds since boot, suspend included.

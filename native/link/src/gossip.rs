@@ -12,8 +12,7 @@ use std::net::SocketAddr;
 use mio::net::UdpSocket;
 use swarmlet_core::mesh::packet::{MeshSecret, Packets, PeerKeys, MAX_PACKET};
 use swarmlet_core::mesh::{
-    kind, Config, Grant, Keyring, Me, Membership, Now, Peer, Verdict, Word, World, NO_UDP,
-    SIGNATURE,
+    Config, Grant, Keyring, Me, Membership, Now, Peer, Word, World, NO_UDP,
 };
 use swarmlet_core::Uid;
 
@@ -28,8 +27,6 @@ const TURN: usize = 16;
 const MOST_LATE: usize = 4096;
 /// Probes in a row without a word from anybody, after which UDP does not reach this node.
 const SILENT_PROBES: u64 = 10;
-/// Tombstones are kept for so long after the credentials they void.
-const TOMB_MS: u64 = 3_600_000;
 
 /// Who gossips, and with what.
 pub struct Gossiper {
@@ -51,8 +48,6 @@ pub struct Gossiper {
     pub config: Config,
     /// Cluster time now, in milliseconds.
     pub cluster_ms: u64,
-    /// What it says about itself.
-    pub meta: Vec<u8>,
 }
 
 /// A member, as it is shown.
@@ -72,8 +67,6 @@ pub struct MemberView {
     pub udp: bool,
     /// Smoothed round trip in microseconds; 0 when never measured.
     pub rtt_us: u32,
-    /// What it says about itself.
-    pub meta: Vec<u8>,
 }
 
 /// The mesh of one process.
@@ -90,7 +83,6 @@ pub(crate) struct Gossip {
     due: u64,
     /// More may wait on the socket.
     pub readable: bool,
-    meta: Vec<u8>,
     hub: bool,
     /// Probes made when something was last heard.
     probes: u64,
@@ -122,7 +114,6 @@ impl Gossip {
             grant,
             config,
             cluster_ms,
-            meta,
         } = who;
         let base = (boot_us(), cluster_ms);
         let now = at(base, base.0);
@@ -132,7 +123,7 @@ impl Gossip {
             boot,
             addr: address,
             flags,
-            meta: &meta,
+            meta: &[],
         };
         let hub = config.hub;
         let most = config.max_members as usize;
@@ -156,7 +147,6 @@ impl Gossip {
             outside,
             base,
             due: base.0,
-            meta,
             hub,
             probes: 0,
             late: VecDeque::new(),
@@ -230,10 +220,7 @@ impl Gossip {
             return;
         };
         let opened = self.packets.open(datagram, now.cluster_ms, |uid| {
-            membership.member(uid).map(|member| PeerKeys {
-                exchange: member.exchange,
-                boot: member.boot,
-            })
+            keys_of(membership, uid)
         });
         let Ok((uid, payload)) = opened else {
             stats.gossip_dropped.up();
@@ -260,17 +247,16 @@ impl Gossip {
 
     /// Tells the others, and the owner, that UDP reaches this node, or does not.
     fn say_reached(&mut self, reached: bool) {
-        let (address, meta) = (self.address, std::mem::take(&mut self.meta));
+        let address = self.address;
         let (flags, what) = if reached {
             (0, "udp")
         } else {
             (NO_UDP, "no-udp")
         };
         self.call(|membership, now, call| {
-            membership.update(address, flags, &meta, now, call);
+            membership.update(address, flags, &[], now, call);
             membership.tick(now, call)
         });
-        self.meta = meta;
         self.outside.events.push(Event::Gossip {
             what,
             uid: self.membership.uid(),
@@ -305,28 +291,8 @@ impl Gossip {
 
     /// Says as the coordinator what became of a member.
     pub fn declare(&mut self, word: Word, subject: Uid, until_ms: u64) {
-        let now = at(self.base, boot_us());
-        let bound = match word {
-            Word::Down => match self.membership.member(&subject) {
-                Some(member) => member.incarnation,
-                None => return,
-            },
-            Word::Removed | Word::Revoked => now.cluster_ms,
-        };
-        let verdict = Verdict {
-            word,
-            subject,
-            bound,
-            until_ms: until_ms.saturating_add(TOMB_MS),
-        };
-        let body = verdict.body();
-        let signature = self.keyring.sign(kind::VERDICT, &body);
-        let mut message = vec![kind::VERDICT];
-        message.extend_from_slice(&((body.len() + SIGNATURE) as u16).to_be_bytes());
-        message.extend_from_slice(&body);
-        message.extend_from_slice(&signature);
         self.call(|membership, now, call| {
-            membership.announce(&message, now, call);
+            membership.declare(word, subject, until_ms, now, call);
             membership.tick(now, call)
         });
         if word != Word::Down {
@@ -360,7 +326,6 @@ impl Gossip {
             address: member.addr,
             udp: member.flags & NO_UDP == 0,
             rtt_us: member.rtt_us,
-            meta: member.meta.to_vec(),
         });
         shown.collect()
     }
@@ -378,10 +343,7 @@ impl Gossip {
     fn flush(&mut self, stats: &Stats) {
         let now = at(self.base, boot_us());
         for (to, start, end) in self.outside.sends.drain(..) {
-            let keys = self.membership.member(&to.uid).map(|member| PeerKeys {
-                exchange: member.exchange,
-                boot: member.boot,
-            });
+            let keys = keys_of(&self.membership, &to.uid);
             let Some(((keys, payload), socket)) = keys
                 .zip(self.outside.bytes.get(start..end))
                 .zip(self.socket.as_ref())
@@ -429,6 +391,14 @@ impl Gossip {
             self.lost = queue.offer(missed).is_err();
         }
     }
+}
+
+/// Returns what packets of a member are sealed by.
+fn keys_of(membership: &Membership, uid: &Uid) -> Option<PeerKeys> {
+    membership.member(uid).map(|member| PeerKeys {
+        exchange: member.exchange,
+        boot: member.boot,
+    })
 }
 
 fn at(base: (u64, u64), mono_us: u64) -> Now {

@@ -84,13 +84,13 @@ pub fn refusal(error: &Error) -> Option<&Refusal> {
     }
 }
 
-/// Returns the short form of a pin that people compare.
+/// Returns a pin as people compare it.
 pub fn fingerprint(pin: &Pin) -> String {
     let mut text = String::from("SHA256:");
-    for byte in pin.iter().take(8) {
+    for byte in pin {
         text.push_str(&format!("{byte:02x}"));
     }
-    text + "..."
+    text
 }
 
 fn pin_of(spki: &[u8]) -> Pin {

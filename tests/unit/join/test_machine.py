@@ -177,12 +177,17 @@ def test_an_address_given_twice_is_tried_once():
 
 def test_the_most_telling_failure_is_reported_not_the_last():
     drive = at_first_address().feed(
-        Closed("pin-mismatch", "found=SHA256:aa expected=SHA256:bb"),
+        Closed("pin-mismatch", f"found=SHA256:{'a' * 64} expected=SHA256:{'b' * 64},SHA256:{'c' * 64}"),
         Resolved(("10.0.0.2:7946",)),
         Closed("connection-refused", ""),
     )
     assert drive.failure == Fail(
-        "SWL-202", {"address": "10.0.0.1:7946", "found": "SHA256:aa", "expected": "SHA256:bb"}
+        "SWL-202",
+        {
+            "address": "10.0.0.1:7946",
+            "found": "SHA256:aaaaaaaaaaaaaaaa...",
+            "expected": "SHA256:bbbbbbbbbbbbbbbb..., SHA256:cccccccccccccccc...",
+        },
     )
 
 

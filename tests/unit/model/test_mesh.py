@@ -9,7 +9,7 @@ from swarmlet.model.mesh import MeshView, what_peers_say
 
 
 def view(state: str, *, udp: bool = True) -> MeshView:
-    return MeshView.of((bytes(15) + b"\x07", state, "members", 10, "10.0.0.7:7946", udp, 0, b""))
+    return MeshView.of((bytes(15) + b"\x07", state, "members", 10, "10.0.0.7:7946", udp, 0))
 
 
 @pytest.mark.parametrize(

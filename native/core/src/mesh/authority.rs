@@ -8,7 +8,7 @@ use chacha20poly1305::aead::{AeadInPlace, KeyInit};
 use chacha20poly1305::ChaCha20Poly1305;
 
 use super::session::{Secret, TAG};
-use super::signing::Keyring;
+use super::signing::{public_of, sign_once, Keyring};
 use super::statement::{kind, Credential, CREDENTIAL};
 use crate::bytes::Reader;
 use crate::Uid;
@@ -28,7 +28,9 @@ const FIXED: usize = NONCE + CREDENTIAL + 8 + TAG;
 pub struct Authority {
     cluster: Uid,
     signing: Secret,
+    signing_public: [u8; 32],
     exchange: Secret,
+    exchange_public: [u8; 32],
     epochs: Secret,
 }
 
@@ -41,23 +43,31 @@ impl std::fmt::Debug for Authority {
 impl Authority {
     /// Derives the keys of a cluster from its root secret; `None` never.
     pub fn new(root: &Secret, cluster: Uid) -> Option<Self> {
+        let signing = root.derive(&cluster, &[SIGNING])?;
+        let exchange = root.derive(&cluster, &[EXCHANGE])?;
         Some(Self {
             cluster,
-            signing: root.derive(&cluster, &[SIGNING])?,
-            exchange: root.derive(&cluster, &[EXCHANGE])?,
+            signing_public: public_of(&signing),
+            signing,
+            exchange_public: exchange.public(),
+            exchange,
             epochs: root.derive(&cluster, &[EPOCH])?,
         })
     }
 
     /// Returns what the coordinator signs with, and verifies by: it is a member like the others.
     pub fn keyring(&self) -> Keyring {
-        let public = self.signing();
-        Keyring::new(self.signing.expose(), public, self.cluster)
+        Keyring::of(&self.signing, self.signing_public, self.cluster)
     }
 
     /// Returns the Ed25519 public key that signs credentials and verdicts.
     pub fn signing(&self) -> [u8; 32] {
-        Keyring::new(self.signing.expose(), [0; 32], self.cluster).public()
+        self.signing_public
+    }
+
+    /// Returns the X25519 public key of the coordinator.
+    pub fn exchange(&self) -> [u8; 32] {
+        self.exchange_public
     }
 
     /// Returns the X25519 secret of the coordinator.
@@ -73,7 +83,7 @@ impl Authority {
     /// Signs a credential.
     pub fn credential(&self, says: &Credential) -> [u8; CREDENTIAL] {
         let body = says.body();
-        let signature = self.keyring().sign(kind::CREDENTIAL, &body);
+        let signature = sign_once(&self.signing, &self.cluster, kind::CREDENTIAL, &body);
         crate::bytes::concat(&[&body, &signature])
     }
 

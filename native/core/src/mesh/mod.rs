@@ -38,7 +38,7 @@ pub use health::{suspicion_us, transmit_limit};
 pub use member::View;
 pub use membership::{Me, Membership};
 pub use replay::Window;
-pub use signing::Keyring;
+pub use signing::{public_of, Keyring};
 pub use statement::{
     kind, Accusation, Credential, Record, UserEvent, Verdict, Word, ACCUSATION, CREDENTIAL,
     MAX_EVENT, MAX_META, MAX_RECORD, NO_UDP, SIGNATURE, VERDICT,

@@ -14,6 +14,30 @@ const DOMAIN: &[u8] = b"swarmlet/mesh/statement/v1\0";
 /// How many signatures that held are remembered, 16 bytes each.
 const REMEMBERED: usize = 4096;
 
+/// Returns the Ed25519 public key that belongs to a seed.
+pub fn public_of(seed: &Secret) -> [u8; 32] {
+    SigningKey::from_bytes(seed.expose())
+        .verifying_key()
+        .to_bytes()
+}
+
+/// Signs one statement with a seed that is not kept for more.
+pub(super) fn sign_once(seed: &Secret, cluster: &Uid, kind: u8, body: &[u8]) -> [u8; SIGNATURE] {
+    let mut message = Vec::with_capacity(DOMAIN.len() + cluster.len() + 1 + body.len());
+    compose(&mut message, cluster, kind, body);
+    SigningKey::from_bytes(seed.expose())
+        .sign(&message)
+        .to_bytes()
+}
+
+fn compose(message: &mut Vec<u8>, cluster: &Uid, kind: u8, body: &[u8]) {
+    message.clear();
+    message.extend_from_slice(DOMAIN);
+    message.extend_from_slice(cluster);
+    message.push(kind);
+    message.extend_from_slice(body);
+}
+
 /// The keys by which this node signs and judges statements.
 pub struct Keyring {
     own: SigningKey,
@@ -54,7 +78,7 @@ impl Keyring {
 
     /// Signs a statement.
     pub fn sign(&mut self, kind: u8, body: &[u8]) -> [u8; SIGNATURE] {
-        self.compose(kind, body);
+        compose(&mut self.message, &self.cluster, kind, body);
         self.own.sign(&self.message).to_bytes()
     }
 
@@ -71,7 +95,7 @@ impl Keyring {
             Signer::Coordinator => &coordinator,
             Signer::Member(key) => key,
         };
-        self.compose(kind, body);
+        compose(&mut self.message, &self.cluster, kind, body);
         let hash: [u8; 32] = Sha256::new()
             .chain_update(key)
             .chain_update(signature)
@@ -94,13 +118,5 @@ impl Keyring {
             }
         }
         holds
-    }
-
-    fn compose(&mut self, kind: u8, body: &[u8]) {
-        self.message.clear();
-        self.message.extend_from_slice(DOMAIN);
-        self.message.extend_from_slice(&self.cluster);
-        self.message.push(kind);
-        self.message.extend_from_slice(body);
     }
 }

@@ -5,9 +5,45 @@ use super::membership::{Membership, ME};
 use super::queue::Item;
 use super::statement::{kind, Accusation, Record, Verdict, Word, VERDICT};
 use super::table::Slot;
-use super::{Event, Signer, State, Why, World};
+use super::wire::append;
+use super::{Event, Now, Signer, State, Why, World};
+use crate::Uid;
+
+/// Tombstones are kept for so long after the credentials they void.
+const TOMB_MS: u64 = 3_600_000;
 
 impl Membership {
+    /// Says as the coordinator, whose `world` signs, what became of a member; false when that is no news.
+    ///
+    /// `until_ms` is cluster time: when the last credential of the member ends.
+    pub fn declare(
+        &mut self,
+        word: Word,
+        subject: Uid,
+        until_ms: u64,
+        now: Now,
+        world: &mut dyn World,
+    ) -> bool {
+        let bound = match word {
+            Word::Down => match self.member(&subject) {
+                Some(member) => member.incarnation,
+                None => return false,
+            },
+            Word::Removed | Word::Revoked => now.cluster_ms,
+        };
+        let verdict = Verdict {
+            word,
+            subject,
+            bound,
+            until_ms: until_ms.saturating_add(TOMB_MS),
+        };
+        let body = verdict.body();
+        let signature = world.sign(kind::VERDICT, &body);
+        let mut message = Vec::new();
+        append(&mut message, kind::VERDICT, &[&body, &signature]);
+        self.announce(&message, now, world)
+    }
+
     pub(super) fn take_accusation(
         &mut self,
         accusation: &Accusation,
