@@ -118,7 +118,7 @@ def _found(trial: Trial, proof: Proof) -> FoundView:
     said = trial.sightings
     keys = {one.key for one in said if one.key}
     problem = proof.problem
-    if not problem and keys and not proof.key not in keys:
+    if not problem and keys and proof.key and proof.key not in keys:
         problem = "it was announced with another key than it has"
     return FoundView(
         cluster=proof.cluster_name or _first(one.cluster_name for one in said),
