@@ -243,6 +243,39 @@ CATALOGUE: dict[str, Entry] = {
         _NOTHING_HERE,
         _MINT + " -q  and put what it prints there, as the one line",
     ),
+    "SWL-119": Entry(
+        "pairing-off", RefusedError, Exit.REFUSED,
+        "the cluster {cluster} at {address} takes no device without a join token",
+        _NOTHING_HERE,
+        "on the coordinator run  stratoswarm cluster discovery on,  or make a token:"
+        "  stratoswarm cluster create-join-token",
+    ),
+    "SWL-120": Entry(
+        "pairing-denied", RefusedError, Exit.REFUSED,
+        "an administrator of the cluster {cluster} denied this device, which showed the code {shown}",
+        _NOTHING_HERE, "ask whoever runs the cluster; a join token needs no code",
+    ),
+    "SWL-121": Entry(
+        "pairing-over", RefusedError, Exit.TIMED_OUT,
+        "the code {shown} is worth nothing any more: nobody approved it in time, or the coordinator was"
+        " started again",
+        _NOTHING_HERE, "run the same command again for another code",
+    ),
+    "SWL-122": Entry(
+        "pairing-busy", RefusedError, Exit.REFUSED,
+        "the cluster {cluster} has as many devices waiting for approval as it takes, here or in all",
+        _NOTHING_HERE, "try again in {seconds} s, or use a token: stratoswarm cluster create-join-token",
+    ),
+    "SWL-123": Entry(
+        "pairing-choice", UsageError, Exit.USAGE,
+        "{found}, and without a join token a device has to be told which of them to ask",
+        _NOTHING_HERE, "swarmlet discover-and-join --cluster HOST:PORT;  swarmlet discover  shows their keys",
+    ),
+    "SWL-124": Entry(
+        "pairing-forged", RefusedError, Exit.REFUSED,
+        "what came from {address} is no approval of this device: {detail}",
+        _NOTHING_HERE, "use a join token: on the coordinator run  stratoswarm cluster create-join-token",
+    ),
     # ---- 2xx network and trust
     "SWL-200": Entry(
         "unreachable", UnreachableError, Exit.UNREACHABLE,
@@ -577,6 +610,11 @@ CATALOGUE: dict[str, Entry] = {
         "event-untold", StateError, Exit.FAILED,
         "the event was not told: {detail}",
         "nobody heard of it", "shorten it, or start the coordinator with  STRATOSWARM_GOSSIP_MS=1000",
+    ),
+    "SWL-618": Entry(
+        "pairing-not-found", NotFoundError, Exit.NOT_FOUND,
+        "no device with the code or id {name} waits for approval",
+        _NOTHING, "compare with what the device shows; stratoswarm nodes pending  lists who waits",
     ),
     # ---- 7xx admin and local API
     "SWL-700": Entry(

@@ -56,6 +56,13 @@ _log = logging.getLogger(__name__)
 TokenSource = Callable[[], _native.Token | None]
 
 
+class Ask(NamedTuple):
+    """Which cluster to ask, as it was found: its address, and the SHA-256 of the key it showed there."""
+
+    address: str
+    key: bytes
+
+
 class Options(NamedTuple):
     """How to start.
 
@@ -66,6 +73,7 @@ class Options(NamedTuple):
             chosen and is taken is an error, the default moves.
         notes: What was found before this, for ``swarmlet status`` to show.
         timeout_s: How long a first join may knock where nothing answers.
+        ask: Which cluster to ask when there is no token.
     """
 
     once: bool = False
@@ -73,6 +81,7 @@ class Options(NamedTuple):
     chosen: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     timeout_s: float | None = None
+    ask: Ask | None = None
 
 
 async def run_agent(
@@ -174,7 +183,7 @@ class Agent:
         if known is None:
             # It may be typed on a terminal: a signal must still be heard.
             token = await self._or_stopped(detached(self._token))
-            if token is None:
+            if token is None and (self._options.ask is None or self._signals.stopped.is_set()):
                 return self._no_token()
         me = await look(self._config, self._clock)
         self._steps.step(st.HARDWARE, "hardware", words.hardware(me.profile))
@@ -185,9 +194,9 @@ class Agent:
         try:
             async with self._linked() as link:
                 roads = Roads(self._config, link, Resolver())
-                if known is None and token is not None:
+                if known is None:
                     known = await self._join(me, roads, token)
-                elif known is not None:
+                else:
                     self._come_back(known, me)
                 if known is None:
                     return Exit.INTERRUPTED
@@ -235,10 +244,16 @@ class Agent:
             " no token is needed or used"
         )
 
-    async def _join(self, me: Self, roads: Roads, token: _native.Token) -> Credentials | None:
+    async def _join(self, me: Self, roads: Roads, token: _native.Token | None) -> Credentials | None:
         # A member never joins again: a megabyte that most starts do without.
         from swarmlet.agent.joining import Newcomer, become_member  # noqa: PLC0415
 
+        if token is None and self._options.ask is not None:
+            from swarmlet.agent.pairing import approved  # noqa: PLC0415 - as above
+
+            token = await self._or_stopped(approved(me, roads, self._options.ask, self._steps))
+        if token is None:
+            return None
         newcomer = Newcomer(me, roads, self._vault, token, self._options.timeout_s)
         made = await self._or_stopped(become_member(newcomer, self._steps))
         self._joined = made is not None

@@ -8,7 +8,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from swarmlet import __version__
-from swarmlet.cli import commands_cluster, commands_events, commands_nodes, commands_tokens, commands_work
+from swarmlet.cli import (
+    commands_cluster,
+    commands_events,
+    commands_nodes,
+    commands_pairing,
+    commands_tokens,
+    commands_work,
+)
 from swarmlet.cli.admin import Admin
 from swarmlet.cli.main import guarded, renderer
 from swarmlet.cli.parser import Parser, add_group, parse
@@ -62,6 +69,9 @@ def _cluster(commands: argparse._SubParsersAction[Parser]) -> None:
     _local(group, "start", commands_cluster.add_start, "run the coordinator in the foreground")
     _admin(group, "status", commands_cluster.add_status, "show the cluster and its coordinator")
     _admin(group, "create-join-token", commands_tokens.add_create, "make a token that lets devices join")
+    _admin(
+        group, "discovery", commands_pairing.add_discovery, "let devices without a token ask to join, or not"
+    )
     token = add_group(group, "token", "list, show and revoke join tokens")
     _admin(token, "ls", commands_tokens.add_ls, "list join tokens")
     _admin(token, "inspect", commands_tokens.add_inspect, "show one join token")
@@ -72,6 +82,9 @@ def _nodes(commands: argparse._SubParsersAction[Parser]) -> None:
     group = add_group(commands, "nodes", "list, show, label and remove nodes")
     _admin(group, "ls", commands_nodes.add_ls, "list nodes")
     _admin(group, "inspect", commands_nodes.add_inspect, "show one node")
+    _admin(group, "pending", commands_pairing.add_pending, "list devices that wait to be approved")
+    _admin(group, "approve", commands_pairing.add_approve, "let a device join that shows this code")
+    _admin(group, "deny", commands_pairing.add_deny, "refuse a device that waits to be approved")
     _admin(group, "rtt", commands_nodes.add_rtt, "show the round trip between two nodes")
     _admin(group, "rm", commands_nodes.add_rm, "remove a node; its certificate is refused from then on")
     _admin(group, "allow", commands_nodes.add_allow, "let blocked hardware join again")

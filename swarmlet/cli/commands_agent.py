@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from msgspec import structs
 
@@ -55,6 +55,10 @@ class ShownSteps:
     def warn(self, text: str) -> None:
         """Show something that deserves a look."""
         self._render.warn(text)
+
+    def show(self, text: str) -> None:
+        """Show something that a person has to act on."""
+        self._render.tell(text)
 
 
 def add_join(parser: Parser) -> None:
@@ -128,12 +132,19 @@ def begin(args: argparse.Namespace, render: Renderer) -> Loaded[Config]:
     return loaded
 
 
+class Whereabouts(NamedTuple):
+    """Where the cluster is; with ``key``, as it was found there, when it is to be asked without a token."""
+
+    address: str | None
+    key: bytes = b""
+
+
 def be_agent(
     args: argparse.Namespace,
     loaded: Loaded[Config],
     token: TokenSource,
     render: Renderer,
-    where: Callable[[], str | None] | None = None,
+    where: Callable[[], Whereabouts] | None = None,
 ) -> int:
     """Become the agent's user, then be the agent until it ends.
 
@@ -142,24 +153,28 @@ def be_agent(
         loaded: The settings.
         token: Gives the join token.
         render: Where words go.
-        where: Looks for the cluster's address, once this is the agent's user; without it the settings' own.
+        where: Looks for the cluster, once this is the agent's user; without it its address is the settings'.
     """
     from swarmlet.agent import startup  # noqa: PLC0415 - the agent is loaded by its own commands
-    from swarmlet.agent.app import Options, run_agent  # noqa: PLC0415 - as above
+    from swarmlet.agent.app import Ask, Options, run_agent  # noqa: PLC0415 - as above
 
     config, timeout_s = loaded.config, _join_timeout(args)
     standing = startup.standing(config)
     notes = () if standing is None else startup.take(config, standing)
     for note in notes:
         render.warn(note)
+    ask = None
     if where is not None:
-        config = structs.replace(config, cluster=where())
+        found = where()
+        config = structs.replace(config, cluster=found.address)
+        ask = Ask(found.address, found.key) if found.address and found.key else None
     options = Options(
         once=args.once,
         reset_identity=args.reset_identity,
         chosen=frozenset(key.field for key in keys.KEYS if loaded.chosen(key.field)),
         notes=notes,
         timeout_s=timeout_s,
+        ask=ask,
     )
     path = args.token_file or config.auth_token_file
     if path is not None and path != "-":

@@ -123,6 +123,7 @@ def status(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
         ("reached at", ", ".join(found.endpoints)),
         ("listens on", ", ".join(found.listeners)),
         *counts.items(),
+        ("pairing", "on: devices without a token may ask" if found.pairing else "off"),
         ("since", instant(found.started_ms)),
         ("directory", found.directory),
         ("version", found.version),

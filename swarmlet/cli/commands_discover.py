@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from swarmlet.cli.commands_agent import add_joining, be_agent, begin, complete
+from swarmlet.cli.commands_agent import Whereabouts, add_joining, be_agent, begin, complete
 from swarmlet.cli.parser import Parser, add_common, add_output
 from swarmlet.cli.render import Renderer
 from swarmlet.cli.settings import add_settings, node_settings
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 _DOMAIN = re.compile(r"(?=.{1,240}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?\Z")
 #: Seconds to look: what is on the link answers within one; a cluster may be about to start.
 _LOOK_S, _JOIN_S = 3.0, 30.0
-#: Without a token only the name of a cluster is wanted, for the message.
-_HINT_S = 2.0
+#: Without a token every cluster that answers is of interest, so the whole time is waited.
+_ANY_S = 3.0
 #: A member knows where its cluster was, and its work waits.
 _AGAIN_S = 1.5
 _SHOWN_UNREACHED = 8
@@ -76,7 +76,7 @@ def discover(args: argparse.Namespace, render: Renderer) -> Exit:
     _narrate(view, render)
     if view.usable:
         if not expected.pins:
-            render.say("compare the key with the one that  stratoswarm cluster status  shows")
+            render.say("compare the key with the one of  stratoswarm cluster status")
         return Exit.DONE
     return Exit.NOT_FOUND
 
@@ -90,7 +90,10 @@ def add_discover_and_join(parser: Parser) -> None:
 
 
 def discover_and_join(args: argparse.Namespace, render: Renderer) -> int:
-    """Find the token's cluster, join it and run its work; with an identity on disk, simply come back."""
+    """Find the token's cluster, join it and run its work; with an identity on disk, simply come back.
+
+    Without a token the one cluster that answers is asked to take this device, which shows a code and waits.
+    """
     from swarmlet._native import harden  # noqa: PLC0415 - the agent is loaded by its own commands
     from swarmlet.agent import startup  # noqa: PLC0415 - as above
     from swarmlet.cli.token_input import take_token  # noqa: PLC0415 - as above
@@ -106,6 +109,14 @@ def discover_and_join(args: argparse.Namespace, render: Renderer) -> int:
     return be_agent(args, loaded, lambda: token, render, partial(find, args, config, token, render))
 
 
+class Candidate(msgspec.Struct, frozen=True):
+    """A cluster that answered: where, with which key (64 hex digits), its name as announced."""
+
+    address: str
+    key: str
+    name: str
+
+
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """What the process that searched tells the one that joins.
 
@@ -117,6 +128,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         others: How many other addresses there were.
         hint: What was found, as the beginning of a sentence.
         why: Why it is nowhere.
+        candidates: The clusters that answered; where an address was given, those that answered there.
     """
 
     proven: str
@@ -126,27 +138,29 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     others: int
     hint: str
     why: str
+    candidates: tuple[Candidate, ...]
 
 
 def _find_again(
     args: argparse.Namespace, config: Config, _token: Token | None, render: Renderer
-) -> str | None:
+) -> Whereabouts:
     """Return where this member's cluster is, if it is not where it was; its own work waits for it."""
     told = _apart(args, config, None, min(args.timeout, _AGAIN_S))
     if not told.proven or told.known:
-        return config.cluster
+        return Whereabouts(config.cluster)
     render.say(f"the cluster {told.cluster} is now at {told.proven}")
-    return told.proven
+    return Whereabouts(told.proven)
 
 
-def _find(args: argparse.Namespace, config: Config, token: Token | None, render: Renderer) -> str:
-    """Return where the token's cluster proved to be.
+def _find(args: argparse.Namespace, config: Config, token: Token | None, render: Renderer) -> Whereabouts:
+    """Return where the token's cluster proved to be; without a token, the one cluster that there is to ask.
 
     Raises:
-        SwarmletError: ``SWL-212``; it is nowhere. ``SWL-117``; there is no token.
+        SwarmletError: ``SWL-212``; it is nowhere. ``SWL-117``, ``SWL-123``; there is no token, and no cluster
+            to ask or more than one.
     """
     if token is None:
-        raise error("SWL-117", found=_apart(args, config, None, min(args.timeout, _HINT_S)).hint)
+        return _find_any(args, config, render)
     seconds = f"{args.timeout:g}"
     render.say(f"looking for the cluster of the token, for up to {seconds} s")
     told = _apart(args, config, token, args.timeout)
@@ -156,7 +170,18 @@ def _find(args: argparse.Namespace, config: Config, token: Token | None, render:
     render.say(
         f"found {told.cluster} at {told.proven} by {', '.join(told.ways)}{beside if told.others else ''}"
     )
-    return told.proven
+    return Whereabouts(told.proven)
+
+
+def _find_any(args: argparse.Namespace, config: Config, render: Renderer) -> Whereabouts:
+    render.say("there is no join token; looking for a cluster that takes devices by approval")
+    told = _apart(args, config, None, min(args.timeout, _ANY_S))
+    if not told.candidates:
+        raise error("SWL-117", found=told.hint)
+    if len(told.candidates) > 1:
+        raise error("SWL-123", found=told.hint)
+    (one,) = told.candidates
+    return Whereabouts(one.address, bytes.fromhex(one.key))
 
 
 def _apart(args: argparse.Namespace, config: Config, token: Token | None, timeout_s: float) -> Told:
@@ -223,7 +248,18 @@ def _search(args: argparse.Namespace, config: Config, token: Token | None, timeo
         others=len(view.found) + len(view.unreached) - (proven is not None),
         hint=_hint(view),
         why=_why(view),
+        candidates=_candidates(view, DIRECT if config.cluster else ""),
     )
+
+
+def _candidates(view: DiscoveryView, way: str) -> tuple[Candidate, ...]:
+    """Return each cluster that answered once, nearest address first; with ``way`` those found by it alone."""
+    found: dict[str, Candidate] = {}
+    for one in view.found:
+        key = one.key.removeprefix("SHA256:")
+        if key and (not way or way in one.ways):
+            found.setdefault(key, Candidate(one.tried, key, _plain(one.cluster)))
+    return tuple(found.values())
 
 
 # ---- options and words

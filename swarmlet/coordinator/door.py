@@ -21,7 +21,7 @@ from swarmlet.clock import Clock
 from swarmlet.coordinator import admission
 from swarmlet.coordinator.admission import UNPROVEN, Admit, Applicant, Ceiling, Repeat
 from swarmlet.coordinator.ca import Authority, BadCsrError, CheckedCsr, Issued, Role, check_csr
-from swarmlet.coordinator.limiter import Limiter, Rate
+from swarmlet.coordinator.limiter import Limiter, Rate, source_of
 from swarmlet.coordinator.store.api import AdmissionFacts, Result
 from swarmlet.coordinator.store.commands import (
     AdmitNode,
@@ -42,7 +42,7 @@ from swarmlet.link.messages import (
 )
 from swarmlet.model.names import to_node_name
 from swarmlet.model.records import NodeRecord, TokenRecord
-from swarmlet.tokens.check import Refusal, peer_ip
+from swarmlet.tokens.check import Refusal, portless
 from swarmlet.tokens.claims import Claims
 
 logger = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ class Door:
             ``Admitted`` once use, node and audit record are on disk; else the reason, as exact as the
             stranger may know it.
         """
-        source = _source(seen)
+        source = source_of(seen)
         wait_s = self._limiter.wait_s(source, self._clock.boot())
         if wait_s > 0:
             return _wait(seen, int(wait_s * 1000) + 1)
@@ -252,7 +252,7 @@ class Door:
             jti=jti,
             code=failure.code,
             name=to_node_name(request.name) or "",
-            seen=_plain(seen),
+            seen=portless(seen),
         )
         try:
             await self._books.apply(command)
@@ -307,7 +307,7 @@ class Door:
             version=hello.version[: admission.MAX_VERSION],
             profile=profile,
             limits={name: value for name, value in list(hello.limits.items())[:16] if len(name) <= 32},
-            seen=_plain(seen),
+            seen=portless(seen),
             clamped=clamped,
         )
 
@@ -336,7 +336,7 @@ def _admission_command(
         capabilities=verdict.capabilities,
         clamped=verdict.clamped,
         version=applicant.request.version,
-        seen=_plain(applicant.seen),
+        seen=portless(applicant.seen),
         replaces=verdict.replaces,
     )
 
@@ -351,15 +351,4 @@ def _decode(signed: bytes) -> Claims | None:
 
 def _wait(seen: str, retry_ms: int) -> Refused:
     seconds = str(-(-retry_ms // 1000))
-    return Refused("SWL-110", {"seen": _plain(seen), "seconds": seconds}, retry_after_ms=retry_ms)
-
-
-def _plain(seen: str) -> str:
-    """Return a peer address without its port, which is another one at every connection."""
-    return str(peer_ip(seen) or seen)
-
-
-def _source(seen: str) -> str:
-    """Return whom failures are counted against: an IPv4 address, or the /64 an IPv6 one can choose from."""
-    ip = peer_ip(seen)
-    return seen if ip is None else str(ip) if ip.version == 4 else str(int(ip) >> 64)
+    return Refused("SWL-110", {"seen": portless(seen), "seconds": seconds}, retry_after_ms=retry_ms)

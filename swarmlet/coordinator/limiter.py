@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
+from swarmlet.tokens.check import peer_ip
+
 #: Most sources that are remembered; the one that failed longest ago is forgotten first.
 CAPACITY: Final = 4096
 
@@ -24,6 +26,12 @@ class Rate(NamedTuple):
 #: One a second and source after five at once: SPIRE's figure.
 PER_SOURCE: Final = Rate(1.0, 5.0)
 ALTOGETHER: Final = Rate(50.0, 50.0)
+
+
+def source_of(seen: str) -> str:
+    """Return whom a peer is counted as: an IPv4 address, or the /64 that an IPv6 one can choose from."""
+    ip = peer_ip(seen)
+    return seen if ip is None else str(ip) if ip.version == 4 else str(int(ip) >> 64)
 
 
 class Bucket(NamedTuple):

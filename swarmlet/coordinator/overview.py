@@ -28,6 +28,7 @@ class Facts(NamedTuple):
     started_ms: int
     heartbeat_ms: int
     lease_ms: int
+    pairing: bool = False
 
 
 def overview(
@@ -57,6 +58,7 @@ def overview(
         now_ms=clock.wall_ms(),
         heartbeat_ms=facts.heartbeat_ms,
         lease_ms=facts.lease_ms,
+        pairing=facts.pairing,
         nodes=dict(nodes),
         workloads=dict(workloads),
         notes=facts.notes,

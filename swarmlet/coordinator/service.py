@@ -39,6 +39,8 @@ from swarmlet.coordinator.members import Members, Terms, World
 from swarmlet.coordinator.minter import Books as MinterBooks
 from swarmlet.coordinator.minter import Minter
 from swarmlet.coordinator.overview import Facts, overview
+from swarmlet.coordinator.pairing import Desk
+from swarmlet.coordinator.pairings import Pairings
 from swarmlet.coordinator.picture import Picture
 from swarmlet.coordinator.planning import Planning
 from swarmlet.coordinator.readings import Readings
@@ -193,13 +195,6 @@ class Coordinator:
         voices = Voices(self._members.speaking, self._connection)
         self._hub = hub = Hub(engine, mesh, clock, tasks, voices)
         self._members.on_removed(hub.removed)
-        handlers = {**self._members.handlers, **hub.handlers}
-        self._connections = Connections(engine, picture, clock, tasks, handlers)
-        self._leases = Leases(registry, picture, ledger, clock, tasks)
-        readings = Readings(picture, self._members, clock)
-        self._planning = Planning(picture, ledger, registry, clock, readings)
-        self._housekeeping = Housekeeping(store, ledger, picture, clock)
-        ledger.on_changed(self._on_change)
         self._announcing = Announcing(self._announcement, config.wish.bind, clock)
         self._mint = Minter(
             MinterBooks(ledger.apply, store.token),
@@ -209,6 +204,16 @@ class Coordinator:
             cluster_name=snapshot.cluster.name,
             endpoints=lambda: self._listening.endpoints,
         )
+        table = Pairings(snapshot.cluster.cluster_id, on=snapshot.cluster.pairing)
+        self._desk = Desk(table, lambda: self._leaf.authority.pin, self._mint, clock)
+        ledger.on_changed(self._desk.changed)
+        handlers = {**self._members.handlers, **hub.handlers, **self._desk.handlers}
+        self._connections = Connections(engine, picture, clock, tasks, handlers)
+        self._leases = Leases(registry, picture, ledger, clock, tasks)
+        readings = Readings(picture, self._members, clock)
+        self._planning = Planning(picture, ledger, registry, clock, readings)
+        self._housekeeping = Housekeeping(store, ledger, picture, clock)
+        ledger.on_changed(self._on_change)
 
     # ---- life
 
@@ -317,6 +322,7 @@ class Coordinator:
             stopping=asyncio.Event(),
             troubles=self._troubles,
             mesh=self._hub,
+            desk=self._desk,
         )
 
     def _overview(self) -> ClusterView:
@@ -329,6 +335,7 @@ class Coordinator:
             started_ms=self._started_ms,
             heartbeat_ms=self._config.terms.heartbeat_ms,
             lease_ms=self._config.terms.lease_ms,
+            pairing=self._desk.on,
         )
         return overview(facts, self._picture, self._planning, self._clock, self._stats)
 

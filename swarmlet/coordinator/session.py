@@ -7,7 +7,8 @@ certificate :func:`objection` asks the store again (C3), so that a removed node 
 
 ::
 
-    no certificate   ANONYMOUS --JoinRequest--> SPENT
+    no certificate   ANONYMOUS --JoinRequest|PairCollect--> SPENT
+                     ANONYMOUS --PairRequest--> PAIRING --PairReveal--> SPENT
     expired          EXPIRED --RenewRequest--> EXPIRED            (renew-only)
     valid            CERTIFIED --Hello--> MEMBER --...--> MEMBER --Leave|Goodbye--> ENDING
 """
@@ -30,6 +31,7 @@ class Phase(enum.Enum):
     """Where a connection stands."""
 
     ANONYMOUS = "anonymous"  # challenged, without a certificate: may ask for admission, once
+    PAIRING = "pairing"  # asked to be approved without a token; has to reveal what it committed to
     SPENT = "spent"  # its request was taken; nothing more is listened to
     EXPIRED = "expired"  # a certificate whose time is over: may renew
     CERTIFIED = "certified"  # a valid certificate; has not said hello
@@ -38,7 +40,13 @@ class Phase(enum.Enum):
 
 
 TABLE: dict[Phase, dict[type[m.Message], Phase]] = {
-    Phase.ANONYMOUS: {m.JoinRequest: Phase.SPENT, m.Goodbye: Phase.ENDING},
+    Phase.ANONYMOUS: {
+        m.JoinRequest: Phase.SPENT,
+        m.PairRequest: Phase.PAIRING,
+        m.PairCollect: Phase.SPENT,
+        m.Goodbye: Phase.ENDING,
+    },
+    Phase.PAIRING: {m.PairReveal: Phase.SPENT, m.Goodbye: Phase.ENDING},
     Phase.SPENT: {m.Goodbye: Phase.ENDING},
     Phase.EXPIRED: {m.RenewRequest: Phase.EXPIRED, m.Goodbye: Phase.ENDING},
     Phase.CERTIFIED: {

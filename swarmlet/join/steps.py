@@ -33,6 +33,10 @@ class Steps(Protocol):
         """Show something that deserves a look."""
         ...
 
+    def show(self, text: str) -> None:
+        """Show something that a person has to act on, however quiet this is."""
+        ...
+
 
 class Silent:
     """Steps nobody watches."""
@@ -44,6 +48,9 @@ class Silent:
         """Show nothing."""
 
     def warn(self, text: str) -> None:
+        """Show nothing."""
+
+    def show(self, text: str) -> None:
         """Show nothing."""
 
 

@@ -100,6 +100,57 @@ class JoinRequest(Message, frozen=True, tag="join"):
     capabilities: tuple[str, ...] = ()
 
 
+# ---- pairing: a device without a token, before admission
+
+
+class PairRequest(Message, frozen=True, tag="pair"):
+    """Node to coordinator: ask to be approved by a person who compares a code (``model/pairing.py``).
+
+    ``public_key`` is the public half of the key that the token is to be made for; ``commitment`` binds the
+    random value that :class:`PairReveal` tells. The rest is for people, and bound into the code.
+    """
+
+    public_key: bytes
+    commitment: bytes
+    name: str
+    node_class: str
+    hardware: str
+    version: str
+
+
+class PairOffer(Message, frozen=True, tag="pair-offer"):
+    """Coordinator to node: its random value, and under which id (32 hex digits) to go on."""
+
+    pairing: str
+    random: bytes
+
+
+class PairReveal(Message, frozen=True, tag="pair-reveal"):
+    """Node to coordinator, over the same connection: the random value that was committed to."""
+
+    pairing: str
+    random: bytes
+
+
+class PairCollect(Message, frozen=True, tag="pair-collect"):
+    """Node to coordinator, over any later connection: was it approved?"""
+
+    pairing: str
+
+
+class PairPending(Message, frozen=True, tag="pair-pending"):
+    """Coordinator to node: a person has to decide; ask again in ``again_ms``, for ``left_ms`` at most."""
+
+    left_ms: int
+    again_ms: int
+
+
+class PairApproved(Message, frozen=True, tag="pair-approved"):
+    """Coordinator to node: claims of a token for its key, with their signature; nothing of it is secret."""
+
+    signed: bytes
+
+
 # ---- node to coordinator, as a member
 
 
@@ -270,6 +321,12 @@ AnyMessage = (
     | Admitted
     | Refused
     | JoinRequest
+    | PairRequest
+    | PairOffer
+    | PairReveal
+    | PairCollect
+    | PairPending
+    | PairApproved
     | Hello
     | Observed
     | RenewRequest

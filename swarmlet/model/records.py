@@ -18,6 +18,7 @@ class ClusterRecord(msgspec.Struct, frozen=True):
     intermediate: bytes
     token_keys: dict[str, bytes]  # kid (hex) to Ed25519 public key
     created_ms: int
+    pairing: bool = False  # devices without a token may ask to be approved
 
 
 class TokenRecord(msgspec.Struct, frozen=True):

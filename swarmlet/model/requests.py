@@ -60,6 +60,18 @@ class RevokeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     cascade: Annotated[bool, Meta(extra={"flag": "--cascade"})] = False
 
 
+class PairingRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``POST /v1/cluster/pairing``: whether devices without a token may ask to be approved."""
+
+    on: bool
+
+
+class ApproveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``POST /v1/pairings/{ref}/approve``; ``allow`` is what the node may be given, as in a token."""
+
+    allow: Annotated[tuple[Name, ...], Meta(max_length=8, extra={"flag": "--allow"})] = ()
+
+
 class LabelsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``PATCH /v1/nodes/{ref}/labels``; a value of ``null`` removes the label."""
 

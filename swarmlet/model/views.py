@@ -34,7 +34,7 @@ class ClusterView(View, frozen=True, kw_only=True):
     ``fingerprint`` is ``SHA256:<hex>`` of the root's public key, the one a token pins. ``endpoints`` are
     what nodes are told to connect to, ``listeners`` what is bound. ``notes`` are sentences about what is
     unusual now: a port that moved, a socket in another place, reassignment suspended. ``nodes`` counts by
-    state, ``workloads`` by state.
+    state, ``workloads`` by state. ``pairing`` says whether devices without a token may ask to be approved.
     """
 
     cluster_id: str
@@ -53,6 +53,7 @@ class ClusterView(View, frozen=True, kw_only=True):
     workloads: dict[str, int]
     notes: tuple[str, ...] = ()
     reassignment_suspended: str | None = None
+    pairing: bool = False
     stats: dict[str, int] = msgspec.field(default_factory=dict)
 
 
@@ -116,6 +117,44 @@ class TokenList(View, frozen=True, kw_only=True):
     """Every token, newest first."""
 
     items: tuple[TokenView, ...]
+
+
+# ---- pairing
+
+
+class PairingView(View, frozen=True, kw_only=True):
+    """One device that asks to join without a token.
+
+    Attributes:
+        pairing_id: 32 hex digits.
+        code: What the device shows too, when nobody stands between the two.
+        state: pending, approved or denied.
+        name: The name it asks for; its own word, like the next three.
+        node_class: The class it found itself to be.
+        hardware: What it says it is.
+        version: Of its program.
+        seen: The IP address it came from.
+        left_ms: How long the code is good for, in milliseconds.
+        token: Id of the token that was minted for it; empty before it is approved.
+    """
+
+    pairing_id: str
+    code: str
+    state: str
+    name: str
+    node_class: str
+    hardware: str
+    version: str
+    seen: str
+    left_ms: int
+    token: str = ""
+
+
+class PairingList(View, frozen=True, kw_only=True):
+    """The devices that wait, oldest first. ``on`` says whether more may ask."""
+
+    items: tuple[PairingView, ...]
+    on: bool
 
 
 # ---- nodes

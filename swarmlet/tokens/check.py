@@ -130,6 +130,11 @@ def peer_ip(seen: str) -> _Ip | None:
     return getattr(ip, "ipv4_mapped", None) or ip
 
 
+def portless(seen: str) -> str:
+    """Return a peer address without its port, which is another one at every connection."""
+    return str(peer_ip(seen) or seen)
+
+
 def network(cidr: str) -> _Network:
     """Read a network such as ``10.0.0.0/8``; a v4-mapped IPv6 network is the IPv4 one.
 

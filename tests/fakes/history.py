@@ -282,6 +282,7 @@ _MAKERS = (
         at_ms=at_ms, actor="uid:0", node_uid=uid(_some(rng, number)),
         availability=rng.choice(list(Availability)),
     ),
+    lambda rng, number, at_ms: c.SetPairing(at_ms=at_ms, actor="uid:0", on=rng.random() < 0.5),
     lambda rng, number, at_ms: submit(f"w{rng.randrange(4)}", at_ms=at_ms, name=f"n{rng.randrange(3)}"),
     lambda rng, number, at_ms: c.StopWorkload(at_ms=at_ms, actor="uid:0", workload_id=f"w{rng.randrange(4)}"),
     _history_plan,

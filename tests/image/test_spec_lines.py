@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -70,10 +71,17 @@ docker run --rm -it \\
 def test_discover_and_join_shows_what_is_here_and_joins_with_a_token(cluster: Fleet) -> None:
     here = f"-e SWARM_BIND_INTERFACE={cluster.network}"
     without = cluster.show(DISCOVER_AND_JOIN, here)
-    shown = without.says("SWL-117")
-    assert without.process.wait(20) == 2
+    shown = without.says("SWL-119")
+    assert without.process.wait(20) == 4
     assert cluster.address in shown
     assert "create-join-token" in shown
+    cluster.stratoswarm_ok("cluster", "discovery", "on")
+    asking = cluster.show(DISCOVER_AND_JOIN, here, "-e SWARM_NODE_NAME=asking")
+    code = re.search(r"nodes approve (\S+)", asking.says("nodes approve "))
+    assert code is not None
+    cluster.stratoswarm_ok("nodes", "approve", code[1])
+    asking.says(READY)
+    cluster.ready("asking")
     secret = cluster.secret("found.token")
     token = f"-v {secret}:/secrets/token -e SWARM_AUTH_TOKEN_FILE=/secrets/token"
     joined = cluster.show(DISCOVER_AND_JOIN, here, token, "-e SWARM_NODE_NAME=found")

@@ -131,14 +131,15 @@ def test_a_device_finds_the_cluster_by_itself_and_joins_it(lan: Lan) -> None:
         "",
     )
     assert one["cluster_id"] == lan.cluster["cluster_id"]
-    assert key.startswith(one["key"].rstrip("."))
     assert one["ms"] < 1000
     assert way(view, "dns")["why"]
     assert "--cluster" in way(view, "direct")["why"]
 
-    # Without a token: said what is here and what is needed; nothing happens.
+    assert one["key"] == key
+
+    # Without a token: asked, and refused where pairing is off; nothing happens.
     done = lan.run(lan.one, "discover-and-join", "--timeout", "2")
-    told = refused(done, "SWL-117", 2)
+    told = refused(done, "SWL-119", 4)
     assert f"Haus am See at {where}" in told
     assert "create-join-token" in told
 
@@ -282,6 +283,10 @@ def test_of_two_clusters_with_one_name_the_tokens_is_joined(lan: Lan) -> None:
         assert code == 0
         assert {one["cluster"] for one in view["found"]} == {"Haus am See"}
         assert len({one["key"] for one in view["found"]}) == 2
+        told = refused(lan.run(lan.one, "discover-and-join"), "SWL-123", 2)
+        assert all(f"Haus am See at {host.address}:{PORT}" in told for host in (lan.centre, lan.two))
+        meant = ("discover-and-join", "--cluster", f"{lan.two.address}:{PORT}")
+        assert lan.two.address in refused(lan.run(lan.one, *meant), "SWL-119", 4)
         for number, (world, host) in enumerate(((lan, lan.centre), (other, lan.two))):
             file = lan.directory / f"token-of-{number}"
             file.write_text(world.token())

@@ -14,6 +14,7 @@ from swarmlet.clock import Clock
 from swarmlet.coordinator.api.roles import Role
 from swarmlet.coordinator.happenings import Happening
 from swarmlet.coordinator.ledger import Ledger
+from swarmlet.coordinator.pairings import Pairing
 from swarmlet.coordinator.picture import Picture
 from swarmlet.coordinator.planning import Planning
 from swarmlet.coordinator.relay import Stream
@@ -56,6 +57,31 @@ class Mint(Protocol):
         ...
 
 
+class Desk(Protocol):
+    """Devices that ask to join without a token."""
+
+    @property
+    def on(self) -> bool:
+        """Whether they may ask."""
+        ...
+
+    def pending(self) -> Sequence[Pairing]:
+        """Return who waits, oldest first."""
+        ...
+
+    def find(self, reference: str) -> Pairing:
+        """Return who is meant by a code, an id or the beginning of an id; ``SWL-618`` for nobody."""
+        ...
+
+    async def approve(self, one: Pairing, allow: tuple[str, ...], actor: str) -> None:
+        """Mint a token for a device that waits, once."""
+        ...
+
+    def deny(self, one: Pairing) -> None:
+        """Refuse a device that waits."""
+        ...
+
+
 class Mesh(Protocol):
     """The mesh, as far as the API needs it."""
 
@@ -89,6 +115,7 @@ class Services:
     mint: Mint
     cluster: Callable[[], ClusterView]
     mesh: Mesh
+    desk: Desk
     stopping: asyncio.Event
     #: Sentences about what is wrong with the coordinator now.
     troubles: Callable[[], tuple[str, ...]] = tuple

@@ -9,7 +9,7 @@ import msgspec
 
 from swarmlet.coordinator.api import lookup
 from swarmlet.coordinator.api.call import Call
-from swarmlet.coordinator.api.reads import show_node, show_token, show_workload
+from swarmlet.coordinator.api.reads import show_node, show_pairing, show_token, show_workload
 from swarmlet.coordinator.requests import workload_spec
 from swarmlet.coordinator.store.commands import (
     AllowHardware,
@@ -17,19 +17,30 @@ from swarmlet.coordinator.store.commands import (
     RemoveNode,
     RevokeToken,
     SetAvailability,
+    SetPairing,
     StopWorkload,
     SubmitWorkload,
 )
 from swarmlet.errors import error
 from swarmlet.model.requests import (
+    ApproveRequest,
     AvailabilityRequest,
     EventRequest,
     LabelsRequest,
     MintRequest,
+    PairingRequest,
     RevokeRequest,
     SubmitRequest,
 )
-from swarmlet.model.views import EventList, MintedView, NodeView, TokenView, WorkloadView
+from swarmlet.model.views import (
+    ClusterView,
+    EventList,
+    MintedView,
+    NodeView,
+    PairingView,
+    TokenView,
+    WorkloadView,
+)
 
 
 async def mint(call: Call) -> MintedView:
@@ -46,6 +57,30 @@ async def revoke_token(call: Call) -> TokenView:
         RevokeToken(at_ms=_now(call), actor=call.actor, key=call.key, jti=row.jti, cascade=wishes.cascade)
     )
     return show_token(call, await call.services.store.token(row.jti) or row)
+
+
+async def set_pairing(call: Call) -> ClusterView:
+    """``POST /v1/cluster/pairing``: let devices without a token ask to be approved, or not."""
+    wishes: PairingRequest = call.body
+    await call.services.ledger.apply(
+        SetPairing(at_ms=_now(call), actor=call.actor, key=call.key, on=wishes.on)
+    )
+    return call.services.cluster()
+
+
+async def approve(call: Call) -> PairingView:
+    """``POST /v1/pairings/{ref}/approve``: mint a token for a device that waits."""
+    wishes: ApproveRequest = call.body
+    one = call.services.desk.find(call.params["ref"])
+    await call.services.desk.approve(one, wishes.allow, call.actor)
+    return show_pairing(call, one)
+
+
+async def deny(call: Call) -> PairingView:
+    """``POST /v1/pairings/{ref}/deny``. No command: the log has nothing of what strangers ask (D4)."""
+    one = call.services.desk.find(call.params["ref"])
+    call.services.desk.deny(one)
+    return show_pairing(call, one)
 
 
 async def tell(call: Call) -> EventList:

@@ -6,6 +6,7 @@ from swarmlet import _native
 from swarmlet.coordinator.api import lookup
 from swarmlet.coordinator.api.call import Call
 from swarmlet.coordinator.audit_words import audit_view
+from swarmlet.coordinator.pairings import Pairing
 from swarmlet.coordinator.present import node_view, token_view, workload_view
 from swarmlet.model.membership import NodeState
 from swarmlet.model.records import NodeRecord, TokenRecord, WorkloadRecord
@@ -17,6 +18,8 @@ from swarmlet.model.views import (
     EventView,
     NodeList,
     NodeView,
+    PairingList,
+    PairingView,
     RoundTripView,
     TokenList,
     TokenView,
@@ -47,6 +50,12 @@ async def tokens(call: Call) -> TokenList:
 async def token(call: Call) -> TokenView:
     """``GET /v1/tokens/{jti}``."""
     return show_token(call, await lookup.token(call))
+
+
+async def pairings(call: Call) -> PairingList:
+    """``GET /v1/pairings``: devices without a token that wait to be approved."""
+    desk = call.services.desk
+    return PairingList(items=tuple(show_pairing(call, one) for one in desk.pending()), on=desk.on)
 
 
 async def nodes(call: Call) -> NodeList:
@@ -142,6 +151,23 @@ def show_token(call: Call, row: TokenRecord) -> TokenView:
     # The record has no signature; the decoder reads claims in the form in which they travel, with one.
     claims = Claims.from_tuple(_native.decode_claims(row.claims + bytes(_SIGNATURE)))
     return token_view(row, claims, services.picture.nodes, services.clock.wall_ms())
+
+
+def show_pairing(call: Call, one: Pairing) -> PairingView:
+    """Return the view of a device that asks."""
+    asks = one.asking
+    return PairingView(
+        pairing_id=one.pairing_id,
+        code=one.code,
+        state=one.state.value,
+        name=asks.name,
+        node_class=asks.node_class,
+        hardware=asks.hardware,
+        version=asks.version,
+        seen=one.seen,
+        left_ms=one.left_ms(call.services.clock.boot()),
+        token=one.jti,
+    )
 
 
 def show_nodes(call: Call, rows: list[NodeRecord]) -> list[NodeView]:

@@ -40,6 +40,10 @@ _ADMIN, _OPERATOR = Role.ADMIN, Role.OPERATOR
 
 ROUTES: tuple[Route, ...] = (
     _read("/v1/cluster", reads.cluster),
+    Route("POST", "/v1/cluster/pairing", _ADMIN, changes.set_pairing, requests.PairingRequest),
+    _read("/v1/pairings", reads.pairings),
+    Route("POST", "/v1/pairings/{ref}/approve", _ADMIN, changes.approve, requests.ApproveRequest),
+    Route("POST", "/v1/pairings/{ref}/deny", _ADMIN, changes.deny, Nothing),
     _read("/v1/tokens", reads.tokens),
     _read("/v1/tokens/{jti}", reads.token),
     Route("POST", "/v1/tokens", _ADMIN, changes.mint, requests.MintRequest),

@@ -40,6 +40,7 @@ from swarmlet.errors import error
 _HANDLERS: Final[dict[type[Command], Callable[[sqlite3.Connection, Any, Effects], None]]] = {
     commands.InitCluster: apply_cluster.init_cluster,
     commands.RenewIntermediate: apply_cluster.renew_intermediate,
+    commands.SetPairing: apply_cluster.set_pairing,
     commands.MintToken: apply_cluster.mint_token,
     commands.RevokeToken: apply_cluster.revoke_token,
     commands.RefuseJoin: apply_cluster.refuse_join,

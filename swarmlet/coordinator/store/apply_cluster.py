@@ -16,6 +16,7 @@ from swarmlet.coordinator.store.commands import (
     RefuseJoin,
     RenewIntermediate,
     RevokeToken,
+    SetPairing,
 )
 from swarmlet.coordinator.store.effects import Effects
 from swarmlet.errors import error
@@ -42,6 +43,13 @@ def renew_intermediate(db: sqlite3.Connection, command: RenewIntermediate, effec
     changed = db.execute(
         "UPDATE cluster SET intermediate = ?1 WHERE intermediate <> ?1", (command.intermediate,)
     )
+    if changed.rowcount:
+        effects.touch()
+
+
+def set_pairing(db: sqlite3.Connection, command: SetPairing, effects: Effects) -> None:
+    """Let devices without a token ask, or not."""
+    changed = db.execute("UPDATE cluster SET pairing = ?1 WHERE pairing <> ?1", (int(command.on),))
     if changed.rowcount:
         effects.touch()
 

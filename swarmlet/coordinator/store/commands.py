@@ -43,6 +43,12 @@ class RenewIntermediate(Command, frozen=True, kw_only=True, tag="renew-intermedi
     intermediate: bytes
 
 
+class SetPairing(Command, frozen=True, kw_only=True, tag="set-pairing"):
+    """Let devices without a token ask to be approved, or not."""
+
+    on: bool
+
+
 class MintToken(Command, frozen=True, kw_only=True, tag="mint-token"):
     """Record a token that was signed. ``jti`` is hex; ``claims`` are canonical bytes, without signature."""
 
@@ -225,6 +231,7 @@ class Prune(Command, frozen=True, kw_only=True, tag="prune"):
 AnyCommand = (
     InitCluster
     | RenewIntermediate
+    | SetPairing
     | MintToken
     | RevokeToken
     | AdmitNode
@@ -254,6 +261,7 @@ URGENT = (
     RenewCertificate,
     ConfirmCertificate,
     RenewIntermediate,
+    SetPairing,
     SetAvailability,
     StopWorkload,
 )

@@ -17,12 +17,14 @@ _JOIN_ORDER: Final = "ORDER BY joined_ms, node_uid"
 
 def cluster(db: sqlite3.Connection) -> ClusterRecord | None:
     """Return the cluster, or ``None`` before it was founded."""
-    row = db.execute("SELECT cluster_id, name, root, intermediate, created_ms FROM cluster").fetchone()
+    row = db.execute(
+        "SELECT cluster_id, name, root, intermediate, created_ms, pairing FROM cluster"
+    ).fetchone()
     if row is None:
         return None
     keys: dict[str, bytes] = dict(db.execute("SELECT kid, key FROM token_key ORDER BY kid"))
-    cluster_id, name, root, intermediate, created_ms = row
-    return ClusterRecord(cluster_id, name, root, intermediate, keys, created_ms)
+    cluster_id, name, root, intermediate, created_ms, pairing = row
+    return ClusterRecord(cluster_id, name, root, intermediate, keys, created_ms, bool(pairing))
 
 
 def snapshot(db: sqlite3.Connection) -> Snapshot:

@@ -202,6 +202,9 @@ _FIRST: Final = (
 )
 
 #: Each entry brings a file one ``user_version`` further, in one transaction.
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    _FIRST,
+    ("ALTER TABLE cluster ADD COLUMN pairing INTEGER NOT NULL DEFAULT 0 CHECK (pairing IN (0, 1))",),
+)
 
 VERSION: Final = len(MIGRATIONS)

@@ -24,11 +24,12 @@ EVERY_MESSAGE = [
 ]
 FROM_COORDINATOR = {
     m.Challenge, m.Admitted, m.Refused, m.Welcome, m.Desired, m.ObservedAck, m.Renewed, m.LogsOpen,
-    m.MeshGrant, m.MeshMeasure,
+    m.MeshGrant, m.MeshMeasure, m.PairOffer, m.PairPending, m.PairApproved,
 }  # fmt: skip
 #: What each phase listens to: the requirement, written down a second time (C3).
 LISTENS = {
-    Phase.ANONYMOUS: {m.JoinRequest, m.Goodbye},
+    Phase.ANONYMOUS: {m.JoinRequest, m.PairRequest, m.PairCollect, m.Goodbye},
+    Phase.PAIRING: {m.PairReveal, m.Goodbye},
     Phase.SPENT: {m.Goodbye},
     Phase.EXPIRED: {m.RenewRequest, m.Goodbye},
     Phase.CERTIFIED: {m.Hello, m.RenewRequest, m.Leave, m.Goodbye},

@@ -17,6 +17,8 @@ from swarmlet.coordinator.api import server
 from swarmlet.coordinator.api.call import Nothing, Services
 from swarmlet.coordinator.api.roles import Audience, Role, role_of
 from swarmlet.coordinator.api.routes import ROUTES, SAFE
+from swarmlet.coordinator.pairing import Desk
+from swarmlet.coordinator.pairings import Pairings
 from swarmlet.coordinator.relay import BrokenStreamError, Stream
 from swarmlet.errors import StateError
 from swarmlet.link.messages import MeshMeasured
@@ -28,6 +30,8 @@ from swarmlet.model.workload import AssignmentState
 from tests.fakes.coordinator import CLUSTER_ID, inside
 from tests.fakes.mesh import QuietMesh
 from tests.fakes.records import profile
+
+KEY = bytes(range(32))
 
 
 class Nodes:
@@ -79,6 +83,23 @@ def cluster() -> ClusterView:
     )  # fmt: skip
 
 
+def services_of(parts, nodes: Nodes, mesh: QuietMesh) -> Services:
+    desk = Desk(Pairings(CLUSTER_ID, on=True), lambda: KEY, mint, parts.clock)
+    return Services(
+        clock=parts.clock,
+        store=parts.store,
+        picture=parts.picture,
+        ledger=parts.ledger,
+        planning=parts.planning,
+        members=nodes,
+        mint=mint,
+        cluster=cluster,
+        mesh=mesh,
+        desk=desk,
+        stopping=asyncio.Event(),
+    )
+
+
 class Client:
     """A client of the socket that sends what it is told and nothing of its own."""
 
@@ -113,18 +134,7 @@ class Client:
 async def api(tmp_path, *, planning: bool = True, mesh: QuietMesh | None = None):
     async with inside(tmp_path, planning=planning) as parts:
         nodes = Nodes()
-        services = Services(
-            parts.clock,
-            parts.store,
-            parts.picture,
-            parts.ledger,
-            parts.planning,
-            nodes,
-            mint,
-            cluster,
-            mesh or QuietMesh(),
-            asyncio.Event(),
-        )
+        services = services_of(parts, nodes, mesh or QuietMesh())
         path = str(tmp_path / "admin.sock")
         async with server.served(services, path):
             connector = aiohttp.UnixConnector(path)
@@ -148,6 +158,10 @@ def test_every_route_has_a_role_and_an_audience() -> None:
 #: The requirement, written down a second time: which role each route needs. A new route needs a row here.
 NEEDED = {
     ("GET", "/v1/cluster"): Role.VIEWER,
+    ("POST", "/v1/cluster/pairing"): Role.ADMIN,
+    ("GET", "/v1/pairings"): Role.VIEWER,
+    ("POST", "/v1/pairings/{ref}/approve"): Role.ADMIN,
+    ("POST", "/v1/pairings/{ref}/deny"): Role.ADMIN,
     ("GET", "/v1/tokens"): Role.VIEWER,
     ("GET", "/v1/tokens/{jti}"): Role.VIEWER,
     ("POST", "/v1/tokens"): Role.ADMIN,
@@ -192,18 +206,7 @@ def test_the_documentation_shows_the_table() -> None:
 
 async def test_nothing_is_served_that_has_no_row(tmp_path) -> None:
     async with inside(tmp_path, planning=False) as parts:
-        services = Services(
-            parts.clock,
-            parts.store,
-            parts.picture,
-            parts.ledger,
-            parts.planning,
-            Nodes(),
-            mint,
-            cluster,
-            QuietMesh(),
-            asyncio.Event(),
-        )
+        services = services_of(parts, Nodes(), QuietMesh())
         app = server.application(services)
         served = {(route.method, route.resource.canonical) for route in app.router.routes()}
         assert served == set(NEEDED)
@@ -377,6 +380,7 @@ async def test_each_change_can_be_repeated(tmp_path) -> None:
             ("POST", f"/v1/tokens/{'aa' * 16}/revoke", {"cascade": False}),
             ("DELETE", "/v1/nodes/pi", None),
             ("POST", "/v1/nodes/pi/allow", {}),
+            ("POST", "/v1/cluster/pairing", {"on": True}),
         ]
         for method, path, body in changes:
             first = await client.ask(method, path, body, key=f"{method}{path}")
@@ -614,18 +618,7 @@ async def test_stopping_leaves_followers_at_once_and_lets_them_know_that_it_was_
     async with inside(tmp_path) as parts:
         nodes = Nodes()
         nodes.output = [b"one\n"]
-        services = Services(
-            parts.clock,
-            parts.store,
-            parts.picture,
-            parts.ledger,
-            parts.planning,
-            nodes,
-            mint,
-            cluster,
-            QuietMesh(),
-            asyncio.Event(),
-        )
+        services = services_of(parts, nodes, QuietMesh())
         path = str(tmp_path / "admin.sock")
         async with (
             server.served(services, path),

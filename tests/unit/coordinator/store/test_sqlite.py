@@ -14,6 +14,7 @@ from swarmlet.clock import SystemClock
 from swarmlet.coordinator.audit import Head
 from swarmlet.coordinator.store import schema, writer
 from swarmlet.coordinator.store.api import Store
+from swarmlet.coordinator.store.commands import SetPairing
 from swarmlet.coordinator.store.sqlite import CAPACITY, SqliteStore
 from swarmlet.errors import SwarmletError
 from swarmlet.model.membership import NodeState
@@ -260,6 +261,33 @@ async def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     before = path.read_bytes()
     assert await code_of(opened(tmp_path)) == "SWL-609"
     assert path.read_bytes() == before
+
+
+async def test_a_file_of_the_first_version_is_brought_to_this_one(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.db"
+    db = sqlite3.connect(path)
+    for statement in schema.MIGRATIONS[0]:
+        db.execute(statement)
+    db.execute(
+        "INSERT INTO cluster (id, cluster_id, name, root, intermediate, created_ms)"
+        " VALUES (1, ?, 'old', x'', x'', 7)",
+        ("ab" * 16,),
+    )
+    db.execute("PRAGMA user_version = 1")
+    db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+    db.commit()
+    db.close()
+    async with await opened(tmp_path) as store:
+        found = await store.cluster()
+        assert found is not None
+        assert (found.name, found.pairing) == ("old", False)
+        result = await store.apply(SetPairing(at_ms=T0, actor="uid:0", on=True))
+        assert result.changed
+        assert not (await store.apply(SetPairing(at_ms=T0, actor="uid:0", on=True))).changed
+    async with await opened(tmp_path) as store:
+        found = await store.cluster()
+        assert found is not None
+        assert found.pairing
 
 
 async def test_a_directory_that_is_not_there_is_an_error_of_the_catalogue(tmp_path: Path) -> None:

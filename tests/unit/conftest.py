@@ -1,4 +1,4 @@
-"""Lets tests of the coordinator be coroutines: each has an event loop of its own, in debug mode."""
+"""Lets unit tests be coroutines: each has an event loop of its own, in debug mode."""
 
 from __future__ import annotations
 

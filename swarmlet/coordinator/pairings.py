@@ -1,0 +1,269 @@
+"""Devices that ask to join without a token, and what became of it. Pure: times and randomness are arguments.
+
+The law:
+
+1. A place is spent once the coordinator's random value is given to a device, and stays spent until its time
+   is over, whatever becomes of the device: how many codes can be tried against a person's comparison is
+   counted in time, not in open connections. :data:`MOST` in :data:`LIFE_S` makes one chance in 2^24 for
+   whoever stands between the two all the while.
+2. Nothing is approved that was not revealed, and only while pairing is on. What is approved is one token for
+   the key that the code was made of.
+3. All of it is in memory: a coordinator that restarts forgets it, and devices ask again with another code.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from swarmlet.model.classification import parse_class
+from swarmlet.model.names import is_node_name
+from swarmlet.model.pairing import MOST_HARDWARE, RANDOM, Transcript, code_of, opens, read_code
+from swarmlet.model.refs import Named, resolve
+from swarmlet.tokens.check import Refusal
+
+#: Seconds from a device's request to its end.
+LIFE_S: Final = 300.0
+#: Places in all, and of one source (an IPv4 address or an IPv6 /64).
+MOST: Final = 64
+MOST_OF_SOURCE: Final = 4
+#: Seconds that an approved device is given at least to fetch its approval.
+FETCH_S: Final = 60.0
+
+
+class State(enum.Enum):
+    """Where a pairing stands."""
+
+    OFFERED = "offered"  # the coordinator's random value was given; no code yet
+    PENDING = "pending"  # there is a code; somebody has to compare it
+    APPROVED = "approved"
+    DENIED = "denied"
+    SPENT = "spent"  # it broke, or pairing was turned off; its place is taken all the same
+
+
+#: States of a pairing that has a code, so that an administrator may mean it.
+_COMPARED: Final = frozenset({State.PENDING, State.APPROVED, State.DENIED})
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What a device says of itself: the word of a stranger, bound into the code."""
+
+    public_key: bytes
+    commitment: bytes
+    name: str
+    node_class: str
+    hardware: str
+    version: str
+
+
+@dataclass(slots=True)
+class Pairing:
+    """One device that asks.
+
+    Attributes:
+        pairing_id: 32 hex digits, drawn at random; only the device knows it before there is a code.
+        asking: What it says.
+        source: Whom its place is counted against.
+        seen: Its IP address.
+        exporter: TLS exporter of its first connection.
+        ours: The coordinator's random value.
+        began: Seconds on the boot clock.
+        ends: Likewise.
+        state: Where it stands.
+        code: What both ends show, once there is one.
+        signed: The approved claims with their signature.
+        jti: The id of that token.
+        refused: Why it is over.
+    """
+
+    pairing_id: str
+    asking: Asking
+    source: str
+    seen: str
+    exporter: bytes
+    ours: bytes
+    began: float
+    ends: float
+    state: State = State.OFFERED
+    code: str = ""
+    signed: bytes = b""
+    jti: str = ""
+    refused: Refusal | None = None
+
+    def left_ms(self, now: float) -> int:
+        """Return for how long it goes on, in milliseconds."""
+        return max(0, int((self.ends - now) * 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """How a request came in: from where, over which connection, with what the coordinator drew for it."""
+
+    source: str
+    seen: str
+    exporter: bytes
+    pairing_id: str
+    ours: bytes
+
+
+class Pairings:
+    """The devices that ask.
+
+    Args:
+        cluster_id: 32 hex digits.
+        on: Whether devices may ask at all.
+    """
+
+    def __init__(self, cluster_id: str, *, on: bool) -> None:
+        self._cluster_id = cluster_id
+        self._all: dict[str, Pairing] = {}
+        self.on = on
+
+    def turn(self, *, on: bool) -> None:
+        """Let devices ask, or not; turned off, whoever waits is refused and its place stays spent."""
+        self.on = on
+        for one in self._all.values() if not on else ():
+            if one.state in {State.OFFERED, State.PENDING}:
+                one.state, one.refused = State.SPENT, Refusal("SWL-119")
+
+    # ---- devices
+
+    def begin(self, asking: Asking, came: Came, now: float) -> Pairing | Refusal:
+        """Spend a place on a device, or refuse it."""
+        self._expire(now)
+        refusal = None if self.on else Refusal("SWL-119")
+        refusal = refusal or _unfit(asking) or self._no_room(came.source, now)
+        if refusal is not None:
+            return refusal
+        made = Pairing(
+            pairing_id=came.pairing_id,
+            asking=asking,
+            source=came.source,
+            seen=came.seen,
+            exporter=came.exporter,
+            ours=came.ours,
+            began=now,
+            ends=now + LIFE_S,
+        )
+        self._all[made.pairing_id] = made
+        return made
+
+    def reveal(
+        self, pairing_id: str, value: bytes, exporter: bytes, key: bytes, now: float
+    ) -> Pairing | Refusal:
+        """Take a device's random value; from then on there is a code.
+
+        Args:
+            pairing_id: Which.
+            value: The random value.
+            exporter: Of the connection it came over, which must be the first one's.
+            key: SHA-256 of the cluster's public key.
+            now: Seconds on the boot clock.
+        """
+        one = self._known(pairing_id, now)
+        if isinstance(one, Refusal):
+            return one
+        if one.state is not State.OFFERED or one.exporter != exporter:
+            return Refusal("SWL-121")
+        if not opens(value, one.asking.commitment):
+            one.state, one.refused = State.SPENT, Refusal("SWL-121")
+            return one.refused
+        asks = one.asking
+        one.code = code_of(
+            Transcript(
+                cluster_id=self._cluster_id,
+                key=key,
+                public_key=asks.public_key,
+                name=asks.name,
+                node_class=asks.node_class,
+                hardware=asks.hardware,
+                exporter=exporter,
+                theirs=value,
+                ours=one.ours,
+            )
+        )
+        one.state = State.PENDING
+        return one
+
+    def collect(self, pairing_id: str, now: float) -> Pairing | Refusal:
+        """Return how a device's request stands; it is pending or approved."""
+        one = self._known(pairing_id, now)
+        if isinstance(one, Refusal) or one.state in {State.PENDING, State.APPROVED}:
+            return one
+        return Refusal("SWL-121")
+
+    # ---- administrators
+
+    def pending(self, now: float) -> tuple[Pairing, ...]:
+        """Return who waits, oldest first."""
+        self._expire(now)
+        return tuple(one for one in self._all.values() if one.state is State.PENDING)
+
+    def find(self, reference: str, now: float) -> Pairing:
+        """Return the device that is meant by a code, an id or the beginning of one.
+
+        Raises:
+            SwarmletError: ``SWL-618`` nobody, ``SWL-606`` several.
+        """
+        self._expire(now)
+        open_ones = [one for one in self._all.values() if one.state in _COMPARED]
+        code = read_code(reference)
+        meant = [one for one in open_ones if one.code == code]
+        # A code is only ever meant whole: its beginning would be easier to guess.
+        named = [Named(one.pairing_id, one.code if meant else one.pairing_id) for one in meant or open_ones]
+        return self._all[resolve(code if meant and code else reference, named, "SWL-618")]
+
+    def approve(self, one: Pairing, signed: bytes, jti: str, now: float) -> bool:
+        """Give a device its claims; false when it is over meanwhile."""
+        if one.state is not State.PENDING or now >= one.ends:
+            return one.state is State.APPROVED and one.jti == jti
+        one.state, one.signed, one.jti = State.APPROVED, signed, jti
+        one.ends = max(one.ends, now + FETCH_S)
+        return True
+
+    @staticmethod
+    def deny(one: Pairing) -> Refusal | None:
+        """Refuse a device; its place stays spent. One that was approved has its token by now."""
+        if one.state is State.APPROVED:
+            hint = f"stratoswarm cluster token revoke {one.jti[:12]} --cascade"
+            return Refusal("SWL-608", {"detail": f"{one.code} was approved already", "hint": hint})
+        one.state, one.refused = State.DENIED, Refusal("SWL-120")
+        return None
+
+    # ---- places
+
+    def _known(self, pairing_id: str, now: float) -> Pairing | Refusal:
+        self._expire(now)
+        one = self._all.get(pairing_id)
+        if one is None:
+            return Refusal("SWL-121")
+        return one.refused or one
+
+    def _expire(self, now: float) -> None:
+        for key in [key for key, one in self._all.items() if now >= one.ends]:
+            del self._all[key]
+
+    def _no_room(self, source: str, now: float) -> Refusal | None:
+        own = [one for one in self._all.values() if one.source == source]
+        if len(own) >= MOST_OF_SOURCE:
+            return _busy(own, now)
+        return _busy(self._all.values(), now) if len(self._all) >= MOST else None
+
+
+def _busy(taken: Iterable[Pairing], now: float) -> Refusal:
+    return Refusal("SWL-122", {"seconds": str(int(min(one.ends for one in taken) - now) + 1)})
+
+
+def _unfit(asking: Asking) -> Refusal | None:
+    """Refuse what no device of ours says."""
+    if len(asking.public_key) != 32 or len(asking.commitment) != RANDOM:
+        return Refusal("SWL-608", {"detail": "a key of this request is none", "hint": "update swarmlet"})
+    if not is_node_name(asking.name) or parse_class(asking.node_class) is None:
+        detail = "the device has no name or class that fits here"
+        return Refusal("SWL-608", {"detail": detail, "hint": "set SWARM_NODE_NAME"})
+    if len(asking.hardware) > MOST_HARDWARE or len(asking.version) > 64:
+        return Refusal("SWL-608", {"detail": "its description is too long", "hint": "update swarmlet"})
+    return None
