@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ pytestmark = [
 
 NAMES = ("a", "b", "c", "d")
 PATIENCE_S = 90.0
+#: Everything of the mesh takes as many intervals as ever, and these are short.
+GOSSIP_MS = "250"
+ROOT = Path(__file__).parents[2]
 
 
 class Hosts(World):
@@ -31,6 +35,7 @@ class Hosts(World):
 
     def __init__(self, directory: Path, net: Network) -> None:
         super().__init__(directory)
+        self.net = net
         self.centre = net.host("co")
         self.hosts = {name: net.host(name) for name in NAMES}
 
@@ -50,6 +55,24 @@ class Hosts(World):
         found: dict[str, Any] = answer["gossip"]
         return found
 
+    def dropped(self, name: str) -> int:
+        """Return how many datagrams a node dropped, by its own metrics."""
+        status = local.ask(str(self.directory / name), local.Command("status"), 10)
+        assert isinstance(status, dict)
+        url = f"http://127.0.0.1:{status['api_port']}/metrics"
+        fetch = f"import urllib.request; print(urllib.request.urlopen({url!r}, timeout=5).read().decode())"
+        done = subprocess.run(
+            self.hosts[name].command([sys.executable, "-c", fetch]),
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+        (line,) = [
+            row for row in done.stdout.splitlines() if row.startswith("swarmlet_gossip_dropped_total ")
+        ]
+        return int(float(line.split()[1]))
+
     def all_see_all(self) -> None:
         def seen() -> bool:
             return all(self.own(name)["alive"] == len(NAMES) + 1 for name in NAMES)
@@ -62,7 +85,7 @@ def hosts(tmp_path: Path) -> Iterator[Hosts]:
     with Network() as net:
         made = Hosts(tmp_path, net)
         try:
-            made.start_coordinator(host=made.centre, bind=made.centre.address)
+            made.start_coordinator("--gossip-ms", GOSSIP_MS, host=made.centre, bind=made.centre.address)
             for name, host in made.hosts.items():
                 made.device(name, token=made.token(), host=host)
             for name in NAMES:
@@ -76,12 +99,12 @@ def hosts(tmp_path: Path) -> Iterator[Hosts]:
                 print(f"---- {one.log.name}\n{one.output[-3000:]}")
 
 
-def filtered(host: Host, *rules: str) -> None:
-    """Drop on this host, both ways, what the rules match; without rules let everything through again."""
+def filtered(host: Host, *rules: str, hooks: tuple[str, ...] = ("input", "output")) -> None:
+    """Drop on this host, both ways unless told, what the rules match; without rules let all through again."""
     words = ["flush ruleset"]
     if rules:
         words.append("add table inet t")
-        for hook in ("input", "output"):
+        for hook in hooks:
             words.append(f"add chain inet t {hook} {{ type filter hook {hook} priority 0; }}")
             words += [f"add rule inet t {hook} {rule} drop" for rule in rules]
     command = host.command(["nft", "\n".join(words)])
@@ -132,6 +155,45 @@ def test_a_pulled_cable_is_known_in_seconds_and_putting_it_back_heals(hosts: Hos
     hosts.hosts["d"].plug()
     hosts.wait_state("d", "ready", PATIENCE_S)
     hosts.all_see_all()
+
+
+def test_udp_that_goes_one_way_alone_takes_nobody_out(hosts: Hosts) -> None:
+    """What it sends is lost, then what is sent to it; it says so instead of refuting for ever."""
+    for hook in ("output", "input"):
+        filtered(hosts.hosts["d"], "meta l4proto udp", hooks=(hook,))
+        eventually(lambda: hosts.peers("d").get("udp") is False, f"d without UDP ({hook})", PATIENCE_S)
+        assert hosts.state("d") == "ready"
+        for name in NAMES[:-1]:
+            assert hosts.peers(name)["state"] == "alive", name
+        filtered(hosts.hosts["d"])
+        eventually(lambda: hosts.peers("d").get("udp"), "d with UDP again", PATIENCE_S)
+        hosts.all_see_all()
+
+
+def test_what_was_sent_before_changes_nothing_when_it_is_sent_again(hosts: Hosts) -> None:
+    """All that passes the switch is kept for a while, then sent again twenty times, as it was."""
+    kept = hosts.directory / "kept"
+    switch = ["ip", "netns", "exec", hosts.net.switch, sys.executable, "-m", "tests.integration.replay"]
+    subprocess.run([*switch, "keep", str(kept), "20"], check=True, cwd=ROOT, timeout=60)
+    begun = len((ask(hosts, "/v1/events?limit=1000") or {})["items"])
+    before = {name: hosts.dropped(name) for name in NAMES}
+    # A node that ended, and one that came back as another process, meet what they said before.
+    agent = next(one for one in hosts.running if one.log.name == "d.log")
+    agent.stop()
+    hosts.device("d", host=hosts.hosts["d"])
+    hosts.all_see_all()
+    done = subprocess.run(
+        [*switch, "replay", str(kept), "20"], check=True, cwd=ROOT, capture_output=True, text=True, timeout=90
+    )
+    assert int(done.stdout) > 1000
+    hosts.all_see_all()
+    after = (ask(hosts, "/v1/events?limit=1000") or {})["items"][begun:]
+    told = [(one["what"], one["node"]) for one in after if one["source"] == "gossip"]
+    assert {node for what, node in told if what in {"unreachable", "left", "suspect"}} <= {"d"}, told
+    assert sum(what == "left" for what, _ in told) == 1, told
+    for name in NAMES[:-1]:
+        assert hosts.dropped(name) > before[name] + 100
+        assert hosts.state(name) == "ready"
 
 
 def test_a_new_address_is_where_the_others_reach_it(hosts: Hosts) -> None:

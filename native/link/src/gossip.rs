@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use mio::net::UdpSocket;
 use swarmlet_core::mesh::packet::{MeshSecret, Packets, PeerKeys, MAX_PACKET};
 use swarmlet_core::mesh::{
-    Config, Grant, Keyring, Me, Membership, Now, Peer, Word, World, NO_UDP,
+    Config, Grant, Keyring, Me, Membership, Now, Peer, Reach, Word, World, NO_UDP,
 };
 use swarmlet_core::Uid;
 
@@ -25,8 +25,6 @@ use crate::stats::Stats;
 const TURN: usize = 16;
 /// Events that wait for room in the queue; beyond that they are dropped, and that is told.
 const MOST_LATE: usize = 4096;
-/// Probes in a row without a word from anybody, after which UDP does not reach this node.
-const SILENT_PROBES: u64 = 10;
 
 /// Who gossips, and with what.
 pub struct Gossiper {
@@ -84,8 +82,7 @@ pub(crate) struct Gossip {
     /// More may wait on the socket.
     pub readable: bool,
     hub: bool,
-    /// Probes made when something was last heard.
-    probes: u64,
+    reach: Reach,
     late: VecDeque<Event>,
     lost: bool,
     datagram: Box<[u8; MAX_PACKET + 1]>,
@@ -127,6 +124,7 @@ impl Gossip {
         };
         let hub = config.hub;
         let most = config.max_members as usize;
+        let reach = Reach::new(config.probe_interval_ms, base.0);
         let mut outside = Outside::default();
         let mut call = Call {
             outside: &mut outside,
@@ -148,7 +146,7 @@ impl Gossip {
             base,
             due: base.0,
             hub,
-            probes: 0,
+            reach,
             late: VecDeque::new(),
             lost: false,
             datagram: Box::new([0; MAX_PACKET + 1]),
@@ -188,8 +186,8 @@ impl Gossip {
         }
         if boot_us() >= self.due {
             self.call(Membership::tick);
-            self.watch_silence();
         }
+        self.watch_reach();
         self.flush(stats);
         self.tell(queue);
     }
@@ -233,10 +231,6 @@ impl Gossip {
         };
         let peer = Peer { uid, addr: from };
         self.due = membership.receive(peer, payload, now, &mut call);
-        self.probes = membership.stats().probes;
-        if !self.says_udp() {
-            self.say_reached(true);
-        }
     }
 
     /// Says whether it told the others that UDP reaches it.
@@ -265,15 +259,15 @@ impl Gossip {
         });
     }
 
-    /// Says of itself that UDP does not reach it, when nobody answers for long.
-    fn watch_silence(&mut self) {
-        let probed = self.membership.stats().probes.saturating_sub(self.probes);
-        if self.hub || self.socket.is_none() || probed < SILENT_PROBES {
+    /// Says of itself whether UDP reaches it, when that has become another thing than it said.
+    fn watch_reach(&mut self) {
+        if self.hub || self.socket.is_none() {
             return;
         }
-        self.probes = self.membership.stats().probes;
-        if self.says_udp() {
-            self.say_reached(false);
+        let says = self.says_udp();
+        let found = self.reach.look(&self.membership.stats(), says, boot_us());
+        if let Some(reached) = found {
+            self.say_reached(reached);
         }
     }
 

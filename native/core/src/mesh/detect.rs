@@ -225,7 +225,11 @@ impl Membership {
             let helped = probe.asked > 0 && probe.helpers.contains(&from.uid);
             probe.nonce == nonce && (probe.uid == from.uid || helped)
         });
+        if self.knocked.take_if(|knock| *knock == nonce).is_some() {
+            self.stats.answered += 1;
+        }
         if let Some(probe) = self.probe.take_if(|_| answered) {
+            self.stats.answered += 1;
             self.health.better();
             let rtt = self.at.mono.saturating_sub(probe.sent_mono);
             let member = self.table.get_mut(probe.slot);

@@ -50,6 +50,7 @@ impl Membership {
         };
         self.out.clear();
         let (nonce, hash) = (self.rng.next() as u32, self.view_hash());
+        self.knocked = Some(nonce);
         Message::Ping(nonce, hash).put(&mut self.out);
         self.send(peer, world);
     }

@@ -75,6 +75,8 @@ pub struct Membership {
     pub(super) started: u64,
     pub(super) timers: Timers,
     pub(super) probe: Option<Probe>,
+    /// The number of the last try of a node that UDP does not reach.
+    pub(super) knocked: Option<u32>,
     pub(super) relays: Vec<Relay>,
     pub(super) deadlines: super::suspect::Deadlines,
     pub(super) sync: Sync,
@@ -137,6 +139,7 @@ impl Membership {
             started: now.mono_us,
             timers: Timers::first(now, &config, &mut rng),
             probe: None,
+            knocked: None,
             relays: Vec::with_capacity(super::detect::MAX_RELAYS),
             deadlines: super::suspect::Deadlines::default(),
             sync: Sync::default(),

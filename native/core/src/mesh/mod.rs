@@ -18,6 +18,7 @@ mod member;
 mod membership;
 pub mod packet;
 mod queue;
+mod reach;
 mod replay;
 mod rng;
 mod session;
@@ -37,6 +38,7 @@ pub use config::{Config, MIN_ACCUSERS};
 pub use health::{suspicion_us, transmit_limit};
 pub use member::View;
 pub use membership::{Me, Membership};
+pub use reach::Reach;
 pub use replay::Window;
 pub use signing::{public_of, Keyring};
 pub use statement::{
@@ -179,6 +181,8 @@ pub struct Stats {
     pub probes: u64,
     /// Probes without an answer.
     pub unanswered: u64,
+    /// Answers to probes, and to tries of a node that UDP did not reach.
+    pub answered: u64,
     /// Accusations this node made.
     pub accused: u64,
     /// Times this node refuted.
