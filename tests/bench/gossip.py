@@ -26,6 +26,7 @@ _PATTERNS = {
     "event": re.compile(rb'the mesh tells: event".*"text": ?"([^"]+)"'),
 }
 _EVENT_BAR = 0.25
+_TOGETHER_BAR = 1.5
 _PEER = "serf"
 _DEADLINE_S = 180.0
 _DAY_S = 86_400
@@ -64,6 +65,7 @@ def figures(plan: Plan) -> Iterator[Figure]:
     except serf.UnavailableError as unavailable:
         why = f"; the peer could not be run: {unavailable}"
     yield from _compared(count, ours, theirs, why)
+    yield _joint_start(plan)
     yield _idle(plan)
 
 
@@ -220,6 +222,37 @@ def _idle(plan: Plan) -> Figure:
         note=f"10 members over {passed:.0f} s, {packets / 10 / passed:.1f} packets a second both ways, "
         "with IP and UDP headers; in inverse proportion to the interval, at any size of the cluster",
     )
+
+
+def _joint_start(plan: Plan) -> Figure:
+    """Return how long members on real sockets take to see each other when they start together."""
+    count, runs = plan.pick(100, 20), plan.pick(20, 2)
+    times = [_one_start(count) for _ in range(runs)]
+    worst = max(times)
+    return Figure(
+        f"{count} members started together, until all see all, worst of {runs} runs",
+        worst,
+        "s",
+        bar=f"{_TOGETHER_BAR:g} s in each run",
+        met=worst <= _TOGETHER_BAR,
+        note="their engines with sockets of their own in one process, one probe a second; from the first one's "
+        f"start; median {statistics.median(times):.2f} s, {sum(one <= _TOGETHER_BAR for one in times)} of {runs} "
+        "runs within the bar. The agents' own start is left out: their processes share the cores",
+    )
+
+
+def _one_start(count: int) -> float:
+    with tempfile.TemporaryDirectory() as directory, meshes.circle(Path(directory), probe_ms=1000) as made:
+        began = time.perf_counter()
+        waiting: list[meshes.Gossiper] = [made.hub, *(made.member() for _ in range(count))]
+
+        def all_see_all() -> bool:
+            while waiting and len(waiting[-1].mesh.members()) == count + 1:
+                waiting.pop()
+            return not waiting
+
+        made.until(all_see_all, "all seeing all")
+        return time.perf_counter() - began
 
 
 def _pumped(made: meshes.Circle, seconds: float) -> None:
