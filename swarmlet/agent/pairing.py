@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from swarmlet import __version__
 from swarmlet._native import ClientTls, Token
-from swarmlet.agent import words
+from swarmlet.agent import datadir, words
 from swarmlet.agent.node import Roads, Self
+from swarmlet.config.check import check_tls
 from swarmlet.errors import error
 from swarmlet.join.pairing import Asker, pair
 from swarmlet.join.steps import Steps
@@ -26,6 +28,9 @@ async def approved(me: Self, roads: Roads, ask: Ask, steps: Steps) -> Token:
     Raises:
         SwarmletError: As :func:`swarmlet.join.pairing.pair`.
     """
+    # Before somebody is asked to compare a code, not after.
+    check_tls(tls_enabled=roads.config.tls_enabled, address=ask.address)
+    await asyncio.to_thread(datadir.check_writable, roads.config.data_dir)
     name = to_node_name(me.profile.node_id)
     if name is None:
         raise error("SWL-608", detail="this device has no name that fits", hint="set SWARM_NODE_NAME")

@@ -235,9 +235,10 @@ def _joint_start(plan: Plan) -> Figure:
         "s",
         bar=f"{_TOGETHER_BAR:g} s in each run",
         met=worst <= _TOGETHER_BAR,
-        note="their engines with sockets of their own in one process, one probe a second; from the first one's "
-        f"start; median {statistics.median(times):.2f} s, {sum(one <= _TOGETHER_BAR for one in times)} of {runs} "
-        "runs within the bar. The agents' own start is left out: their processes share the cores",
+        note="their engines with sockets of their own in one process, one probe a second; from the first "
+        f"one's start; median {statistics.median(times):.2f} s, "
+        f"{sum(one <= _TOGETHER_BAR for one in times)} of {runs} runs within the bar. "
+        "The agents' own start is left out: their processes share the cores",
     )
 
 

@@ -44,12 +44,14 @@ def remove_node(db: sqlite3.Connection, command: RemoveNode, effects: Effects) -
 
 
 def allow_hardware(db: sqlite3.Connection, command: AllowHardware, effects: Effects) -> None:
-    """Take back the block of a removed node's hardware."""
+    """Take back the block of a removed node's hardware; refused when there is none."""
     node = queries.node(db, command.node_uid)
     if node is None:
         raise error("SWL-605", name=command.node_uid)
-    if db.execute("DELETE FROM blocked WHERE fingerprint = ?", (node.profile.fingerprint,)).rowcount:
-        effects.node(command.node_uid)
+    if not db.execute("DELETE FROM blocked WHERE fingerprint = ?", (node.profile.fingerprint,)).rowcount:
+        hint = "a new token is enough: stratoswarm cluster create-join-token"
+        raise error("SWL-608", detail=f"the hardware of {node.name} is not blocked", hint=hint)
+    effects.node(command.node_uid)
 
 
 def label_node(db: sqlite3.Connection, command: LabelNode, effects: Effects) -> None:

@@ -28,6 +28,7 @@ from swarmlet.model.mesh import MeshView
 from swarmlet.model.views import API_VERSION, ClusterView, MintedView
 from swarmlet.model.workload import AssignmentState
 from tests.fakes.coordinator import CLUSTER_ID, inside
+from tests.fakes.history import twin
 from tests.fakes.mesh import QuietMesh
 from tests.fakes.records import profile
 
@@ -371,14 +372,14 @@ async def test_a_repeated_change_has_one_effect(tmp_path) -> None:
 
 async def test_each_change_can_be_repeated(tmp_path) -> None:
     async with api(tmp_path, planning=False) as client:
-        await client.parts.join("pi")
+        await client.parts.join("pi", profile=twin("f1"))
         await client.ask("POST", "/v1/workloads", WORK)
         changes = [
             ("PATCH", "/v1/nodes/pi/labels", {"labels": {"zone": "garden"}}),
             ("POST", "/v1/nodes/pi/availability", {"availability": "cordoned"}),
             ("POST", "/v1/workloads/work/stop", {}),
             ("POST", f"/v1/tokens/{'aa' * 16}/revoke", {"cascade": False}),
-            ("DELETE", "/v1/nodes/pi", None),
+            ("DELETE", "/v1/nodes/pi?block=true", None),
             ("POST", "/v1/nodes/pi/allow", {}),
             ("POST", "/v1/cluster/pairing", {"on": True}),
         ]
@@ -388,6 +389,13 @@ async def test_each_change_can_be_repeated(tmp_path) -> None:
             again = await client.ask(method, path, body, key=f"{method}{path}")
             assert first[0] == again[0] == 200, first
             assert (await client.parts.store.head()).seq == head
+
+
+async def test_hardware_that_is_not_blocked_cannot_be_allowed(tmp_path) -> None:
+    async with api(tmp_path, planning=False) as client:
+        await client.parts.join("pi", profile=twin("f1"))
+        await client.ask("DELETE", "/v1/nodes/pi")
+        assert await client.error("POST", "/v1/nodes/pi/allow", {}) == (400, "SWL-608")
 
 
 async def test_work_is_placed_shown_and_stopped(tmp_path) -> None:
