@@ -48,7 +48,7 @@ OWNERS = {
     "cffi": {"hardware/nvml.py"},
     "yaml": {"cli/render.py"},
     "segno": {"cli/commands_tokens.py"},
-    "zeroconf": {"coordinator/mdns.py", "discovery/mdns.py"},
+    "zeroconf": {"coordinator/mdns.py", "discovery/mdns.py", "link/multicast.py"},
     "dns": {"discovery/dns_txt.py"},
     "ssl": set(),
 }

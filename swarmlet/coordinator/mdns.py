@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import logging
 import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from swarmlet.link import multicast
 from swarmlet.link.datagrams import keep_on_link
 from swarmlet.link.interfaces import Interface
 from swarmlet.model.announcement import SERVICE, Announcement, to_strings
@@ -79,7 +79,7 @@ async def publish(what: Announcement, where: Place, port: int) -> Published:
         OSError: The sockets of multicast DNS cannot be opened.
         ImportError: The library is not installed.
     """
-    await asyncio.to_thread(_load)
+    await asyncio.to_thread(multicast.load)
     from zeroconf import ServiceInfo  # noqa: PLC0415 - only while announcing
     from zeroconf.asyncio import AsyncZeroconf  # noqa: PLC0415 - as above
 
@@ -109,14 +109,6 @@ async def _register(responder: AsyncZeroconf, info: Any) -> None:
     # Another name on the network is no reason to be silent: it gets a number behind it.
     with contextlib.suppress(Exception):
         await (await responder.async_register_service(info, allow_name_change=True))
-
-
-def _load() -> None:
-    """Import the library off the event loop: it takes a fifth of a second."""
-    import zeroconf.asyncio  # noqa: F401, PLC0415
-
-    # What strangers send is not worth a line each.
-    logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
 
 
 def _sockets(responder: AsyncZeroconf) -> list[socket.socket]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import logging
 import socket
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from swarmlet.discovery.broadcast import NO_NETWORK
 from swarmlet.discovery.sighting import MDNS, MOST_OF_WAY, Sighting
 from swarmlet.discovery.ways import Tell
+from swarmlet.link import multicast
 from swarmlet.link.interfaces import interfaces
 from swarmlet.model.address import Address, parse_address
 from swarmlet.model.announcement import SERVICE, Announcement, from_strings
@@ -205,7 +205,7 @@ def _bound(interface: str | None) -> tuple[str | int, ...]:
 
 
 async def _zeroconf(bound: tuple[str | int, ...]) -> AsyncZeroconf:
-    await asyncio.to_thread(_load)
+    await asyncio.to_thread(multicast.load)
     from zeroconf.asyncio import AsyncZeroconf  # noqa: PLC0415 - only here
 
     try:
@@ -215,14 +215,6 @@ async def _zeroconf(bound: tuple[str | int, ...]) -> AsyncZeroconf:
         if not ipv4 or len(ipv4) == len(bound):
             raise
         return AsyncZeroconf(interfaces=list(ipv4))
-
-
-def _load() -> None:
-    """Import the library off the event loop: it takes a fifth of a second."""
-    import zeroconf.asyncio  # noqa: F401, PLC0415
-
-    # What strangers send is not worth a line each.
-    logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
 
 
 async def _close(opened: AsyncZeroconf) -> None:

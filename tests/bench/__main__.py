@@ -28,6 +28,7 @@ NAMES = (
     "heartbeats",
     "nodes",
     "gossip",
+    "junk",
     "idle",
     "image",
 )

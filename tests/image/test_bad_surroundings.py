@@ -15,7 +15,7 @@ import pytest
 
 from tests.image import rootfs
 from tests.image.boxes import NATIVE, READY, Box, Fleet, absent, fleet
-from tests.integration.harness import eventually
+from tests.integration.harness import ORPHANS, children, eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.image, pytest.mark.timeout(120)]
 
@@ -201,40 +201,11 @@ def test_the_images_health_check_becomes_healthy(cluster: Fleet) -> None:
 # ---- process 1
 
 
-DAEMONS = """
-import os, signal, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-for _ in range(8):
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork() == 0:
-            time.sleep(0.2)
-        os._exit(0)
-for _ in range(8):
-    os.wait()
-print("all are on their own", flush=True)
-time.sleep(600)
-"""
-
-
-def children(pid: int) -> list[str]:
-    """Return the state of every process whose parent this is."""
-    states = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
-        except OSError:
-            continue
-        if parent == str(pid):
-            states.append(state)
-    return states
-
-
 def test_process_1_reaps_orphans_and_stops_in_time_whatever_its_work_does(cluster: Fleet) -> None:
     box = cluster.member("stubborn", *volume(cluster, "stubborn"))
     cluster.stratoswarm_ok(
         "run", "--name", "daemons", "--constraint", "name==stubborn", "--stop-grace", "5m",
-        "--", "/usr/bin/python3", "-c", DAEMONS,
+        "--", "/usr/bin/python3", "-c", ORPHANS,
     )  # fmt: skip
     eventually(lambda: "on their own" in cluster.stratoswarm_ok("logs", "daemons"), "the daemons")
     eventually(lambda: children(box.pid) in (["S"], ["R"]), "every orphan being reaped, and the work left")

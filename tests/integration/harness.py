@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -185,6 +186,34 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
         return list(words), [], []
     at = list(words).index("--")
     return list(words[:at]), ["--"], list(words[at + 1 :])
+
+
+#: A program that leaves eight orphans behind and then ignores that it is asked to end.
+ORPHANS = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for _ in range(8):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            time.sleep(0.2)
+        os._exit(0)
+for _ in range(8):
+    os.wait()
+print("all are on their own", flush=True)
+time.sleep(600)
+"""
+
+
+def children(pid: int) -> list[str]:
+    """Return the state of every process whose parent this is, whichever of its threads that was."""
+    states = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            if parent == str(pid):
+                states.append(state)
+    return states
 
 
 def free_port() -> int:

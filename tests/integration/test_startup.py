@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.integration.capsule import ROOT, Capsule, Inside
-from tests.integration.harness import World, eventually
+from tests.integration.harness import ORPHANS, World, children, eventually
 from tests.integration.hostile import no_traceback
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(90)]
@@ -357,43 +356,17 @@ def test_an_unknown_user_without_a_home_joins(bench: Bench) -> None:
 # ---- process 1
 
 
-DAEMONS = """
-import os, signal, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-for _ in range(8):
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork() == 0:
-            time.sleep(0.2)
-        os._exit(0)
-for _ in range(8):
-    os.wait()
-print("all are on their own", flush=True)
-time.sleep(600)
-"""
-
-
 def test_process_1_takes_in_orphans_and_ends_in_time_whatever_its_work_does(bench: Bench) -> None:
     agent = bench.ready(*JOIN)
     name = f"stubborn-{bench.name}"
     bench.cluster.stratoswarm_ok(
         "run", "--name", name, "--constraint", f"name=={bench.name}", "--stop-grace", "5m",
-        "--", "/usr/bin/env", "python3", "-c", DAEMONS,
+        "--", "/usr/bin/env", "python3", "-c", ORPHANS,
     )  # fmt: skip
     eventually(lambda: "on their own" in bench.cluster.stratoswarm_ok("logs", name), "the daemons")
 
-    def children() -> list[str]:
-        """Return the state of every process whose parent it is, whichever of its threads that was."""
-        states = []
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
-                state, parent = stat.read_text().rpartition(")")[2].split()[:2]
-                if parent == str(agent.pid):
-                    states.append(state)
-        return states
-
     # The workload is left, and none of what it left behind.
-    eventually(lambda: children() in (["S"], ["R"]), "every orphan being reaped")
+    eventually(lambda: children(agent.pid) in (["S"], ["R"]), "every orphan being reaped")
     code, took = agent.stop()
     assert code == 0
     assert took < 10
