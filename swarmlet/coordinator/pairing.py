@@ -14,7 +14,7 @@ from typing import Final
 from swarmlet.clock import Clock
 from swarmlet.coordinator.connections import Handler, Peer
 from swarmlet.coordinator.limiter import source_of
-from swarmlet.coordinator.pairings import Asking, Came, Pairing, Pairings, State
+from swarmlet.coordinator.pairings import Came, Pairing, Pairings, State
 from swarmlet.coordinator.store.api import Result
 from swarmlet.coordinator.store.commands import AnyCommand, SetPairing
 from swarmlet.errors import error
@@ -70,14 +70,6 @@ class Desk:
         return {m.PairRequest: self._request, m.PairReveal: self._reveal, m.PairCollect: self._collect}
 
     async def _request(self, peer: Peer, asked: m.PairRequest) -> None:
-        asking = Asking(
-            public_key=asked.public_key,
-            commitment=asked.commitment,
-            name=asked.name,
-            node_class=asked.node_class,
-            hardware=asked.hardware,
-            version=asked.version,
-        )
         came = Came(
             source=source_of(peer.seen),
             seen=portless(peer.seen),
@@ -85,7 +77,7 @@ class Desk:
             pairing_id=self._random(16).hex(),
             ours=self._random(RANDOM),
         )
-        made = self._table.begin(asking, came, self._clock.boot())
+        made = self._table.begin(asked, came, self._clock.boot())
         if isinstance(made, Refusal):
             self._refuse(peer, made)
             return

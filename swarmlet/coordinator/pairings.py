@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from swarmlet.link.messages import PairRequest
 from swarmlet.model.classification import parse_class
 from swarmlet.model.names import is_node_name
 from swarmlet.model.pairing import MOST_HARDWARE, RANDOM, Transcript, code_of, opens, read_code
@@ -47,25 +48,13 @@ class State(enum.Enum):
 _COMPARED: Final = frozenset({State.PENDING, State.APPROVED, State.DENIED})
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """What a device says of itself: the word of a stranger, bound into the code."""
-
-    public_key: bytes
-    commitment: bytes
-    name: str
-    node_class: str
-    hardware: str
-    version: str
-
-
 @dataclass(slots=True)
 class Pairing:
     """One device that asks.
 
     Attributes:
         pairing_id: 32 hex digits, drawn at random; only the device knows it before there is a code.
-        asking: What it says.
+        asking: What it says of itself: the word of a stranger, bound into the code.
         source: Whom its place is counted against.
         seen: Its IP address.
         exporter: TLS exporter of its first connection.
@@ -80,7 +69,7 @@ class Pairing:
     """
 
     pairing_id: str
-    asking: Asking
+    asking: PairRequest
     source: str
     seen: str
     exporter: bytes
@@ -131,7 +120,7 @@ class Pairings:
 
     # ---- devices
 
-    def begin(self, asking: Asking, came: Came, now: float) -> Pairing | Refusal:
+    def begin(self, asking: PairRequest, came: Came, now: float) -> Pairing | Refusal:
         """Spend a place on a device, or refuse it."""
         self._expire(now)
         refusal = None if self.on else Refusal("SWL-119")
@@ -257,7 +246,7 @@ def _busy(taken: Iterable[Pairing], now: float) -> Refusal:
     return Refusal("SWL-122", {"seconds": str(int(min(one.ends for one in taken) - now) + 1)})
 
 
-def _unfit(asking: Asking) -> Refusal | None:
+def _unfit(asking: PairRequest) -> Refusal | None:
     """Refuse what no device of ours says."""
     if len(asking.public_key) != 32 or len(asking.commitment) != RANDOM:
         return Refusal("SWL-608", {"detail": "a key of this request is none", "hint": "update swarmlet"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from swarmlet.coordinator.pairings import Pairing
 from swarmlet.coordinator.picture import Picture, is_live
 from swarmlet.coordinator.standing import standing
 from swarmlet.model.health import Reading
@@ -15,6 +16,7 @@ from swarmlet.model.views import (
     MeshNodeView,
     NodeName,
     NodeView,
+    PairingView,
     PlacementView,
     TokenState,
     TokenView,
@@ -191,6 +193,23 @@ def _assignment_reason(record: AssignmentRecord, node: NodeRecord | None) -> str
     if not is_live(record) or node is None or node.state in (NodeState.READY, NodeState.SUSPECT):
         return record.reason
     return f"last heard of before the node was {node.state}"
+
+
+def pairing_view(one: Pairing, now: float) -> PairingView:
+    """Return a device that asks without a token, as it stands at ``now`` (seconds on the boot clock)."""
+    asks = one.asking
+    return PairingView(
+        pairing_id=one.pairing_id,
+        code=one.code,
+        state=one.state.value,
+        name=asks.name,
+        node_class=asks.node_class,
+        hardware=asks.hardware,
+        version=asks.version,
+        seen=one.seen,
+        left_ms=one.left_ms(now),
+        token=one.jti,
+    )
 
 
 def token_view(token: TokenRecord, claims: Claims, nodes: Mapping[str, NodeRecord], now_ms: int) -> TokenView:

@@ -7,7 +7,7 @@ from swarmlet.coordinator.api import lookup
 from swarmlet.coordinator.api.call import Call
 from swarmlet.coordinator.audit_words import audit_view
 from swarmlet.coordinator.pairings import Pairing
-from swarmlet.coordinator.present import node_view, token_view, workload_view
+from swarmlet.coordinator.present import node_view, pairing_view, token_view, workload_view
 from swarmlet.model.membership import NodeState
 from swarmlet.model.records import NodeRecord, TokenRecord, WorkloadRecord
 from swarmlet.model.views import (
@@ -155,19 +155,7 @@ def show_token(call: Call, row: TokenRecord) -> TokenView:
 
 def show_pairing(call: Call, one: Pairing) -> PairingView:
     """Return the view of a device that asks."""
-    asks = one.asking
-    return PairingView(
-        pairing_id=one.pairing_id,
-        code=one.code,
-        state=one.state.value,
-        name=asks.name,
-        node_class=asks.node_class,
-        hardware=asks.hardware,
-        version=asks.version,
-        seen=one.seen,
-        left_ms=one.left_ms(call.services.clock.boot()),
-        token=one.jti,
-    )
+    return pairing_view(one, call.services.clock.boot())
 
 
 def show_nodes(call: Call, rows: list[NodeRecord]) -> list[NodeView]:

@@ -7,8 +7,9 @@ import random
 import pytest
 
 from swarmlet.coordinator import pairings
-from swarmlet.coordinator.pairings import FETCH_S, LIFE_S, MOST, MOST_OF_SOURCE, Asking, Came, Pairings, State
+from swarmlet.coordinator.pairings import FETCH_S, LIFE_S, MOST, MOST_OF_SOURCE, Came, Pairings, State
 from swarmlet.errors import SwarmletError
+from swarmlet.link.messages import PairRequest
 from swarmlet.model.pairing import commitment
 from swarmlet.tokens.check import Refusal
 
@@ -30,7 +31,7 @@ class Devices:
             "node_class": "Edge", "hardware": "Raspberry Pi 4", "version": "0.1.0",
         }  # fmt: skip
         came = Came(source, source, b"e" * 32, self.dice.randbytes(16).hex(), self.dice.randbytes(32))
-        return self.table.begin(Asking(**(fields | says)), came, now), value
+        return self.table.begin(PairRequest(**(fields | says)), came, now), value
 
     def ask(self, source: str = "10.0.0.1", now: float = 0.0, **says):
         made, value = self.begin(source, now, **says)
