@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 import time
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from swarmlet.report import local
-from tests.integration.harness import World, eventually
+from tests.integration.harness import BIN, World, eventually
 from tests.integration.hostile import no_traceback
 
 pytestmark = pytest.mark.timeout(150)
@@ -145,6 +146,9 @@ def test_g6_a_million_junk_datagrams_are_counted_and_change_nothing(town: World)
 
 def test_an_event_reaches_every_member_once(town: World) -> None:
     all_see_all(town)
+    place = ["--data-dir", str(town.cluster_dir)]
+    follower = town.start([str(BIN / "stratoswarm"), "events", "-f", "-o", "json", *place], "follower.log")
+    eventually(lambda: "joined" in follower.output, "the first events shown")
     town.stratoswarm_ok("events", "--send", "water the tomatoes")
 
     def heard() -> bool:
@@ -153,6 +157,10 @@ def test_an_event_reaches_every_member_once(town: World) -> None:
 
     eventually(heard, "the event in every log")
     assert all(one.output.count("water the tomatoes") == 1 for one in town.running if one.log.stem in NAMES)
+    eventually(lambda: "water the tomatoes" in follower.output, "the event shown to who follows")
+    shown = [json.loads(line) for line in follower.output.splitlines()]
+    assert sum(one["detail"] == "water the tomatoes" for one in shown) == 1
+    follower.stop()
     refused = town.stratoswarm("events", "--send", "x" * 600)
     assert refused.returncode != 0
     assert "512" in refused.stderr
