@@ -418,6 +418,9 @@ class Engine:
 
 # ---------------------------------------------------------------- mesh (native/core/mesh, native/link/gossip.rs)
 
+#: The longest body of anti-entropy, in bytes.
+MAX_BODY: Final = 262144
+
 @final
 class MeshKeys:
     """The keys with which one process gossips: made anew for each, never on disk."""

@@ -7,7 +7,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use swarmlet_core::mesh::packet::MeshSecret;
-use swarmlet_core::mesh::{public_of, Authority, Config, Credential, Grant, Keyring, Word};
+use swarmlet_core::mesh::{
+    public_of, Authority, Config, Credential, Grant, Keyring, Word, MAX_BODY,
+};
 use swarmlet_core::Uid;
 use swarmlet_link::{Gossiper, Place};
 
@@ -337,6 +339,7 @@ impl Mesh {
 
 /// Registers what this file defines.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("MAX_BODY", MAX_BODY)?;
     module.add_class::<MeshKeys>()?;
     module.add_class::<MeshAuthority>()?;
     module.add_class::<Mesh>()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from swarmlet._native import MAX_BODY
 from swarmlet.link.messages import MeshBody
 
-#: The longest body (``docs/protocol.md``, *Anti-entropy*), and the longest piece: half a frame.
-MOST_BODY: Final = 256 * 1024
+#: The longest piece of a body (``docs/protocol.md``, *Anti-entropy*): half a frame.
 _PIECE: Final = 32 * 1024
 
 
@@ -27,7 +27,7 @@ class Assembly:
 
     def take(self, piece: MeshBody) -> bytes | None:
         """Return the body that a piece completes, or ``None``."""
-        self._spoilt |= len(self._held) + len(piece.data) > MOST_BODY
+        self._spoilt |= len(self._held) + len(piece.data) > MAX_BODY
         if self._spoilt:
             self._held.clear()
         else:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarmlet._native import MAX_BODY
 from swarmlet.link.messages import MeshBody, encode
-from swarmlet.link.pieces import MOST_BODY, Assembly, pieces
+from swarmlet.link.pieces import Assembly, pieces
 
 
-@given(st.integers(0, MOST_BODY), st.binary(min_size=1, max_size=9))
+@given(st.integers(0, MAX_BODY), st.binary(min_size=1, max_size=9))
 def test_a_body_is_whole_again(length, pattern):
     body = (pattern * (length // len(pattern) + 1))[:length]
     assembly = Assembly()
@@ -19,7 +20,7 @@ def test_a_body_is_whole_again(length, pattern):
 
 
 def test_every_piece_fits_into_a_frame():
-    assert max(len(encode(piece)) for piece in pieces(bytes(MOST_BODY))) < 65_536
+    assert max(len(encode(piece)) for piece in pieces(bytes(MAX_BODY))) < 65_536
 
 
 def test_a_body_that_is_too_long_is_dropped_whole_and_the_next_one_is_taken():
@@ -35,4 +36,4 @@ def test_whatever_comes_little_is_kept(parts):
     assembly = Assembly()
     for length, more in parts:
         body = assembly.take(MeshBody(bytes(length), more=more))
-        assert body is None or (not more and len(body) <= MOST_BODY)
+        assert body is None or (not more and len(body) <= MAX_BODY)
