@@ -268,8 +268,8 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "SWL-123": Entry(
         "pairing-choice", UsageError, Exit.USAGE,
-        "{found}, and without a join token a device has to be told which of them to ask",
-        _NOTHING_HERE, "swarmlet discover-and-join --cluster HOST:PORT;  swarmlet discover  shows their keys",
+        "{found}; without a join token a device has to be told which of them to ask",
+        _NOTHING_HERE, "swarmlet discover-and-join --cluster HOST:PORT;  stratoswarm cluster status  shows a cluster's key",
     ),
     "SWL-124": Entry(
         "pairing-forged", RefusedError, Exit.REFUSED,

@@ -179,7 +179,7 @@ def _find_any(args: argparse.Namespace, config: Config, render: Renderer) -> Whe
     if not told.candidates:
         raise error("SWL-117", found=told.hint)
     if len(told.candidates) > 1:
-        raise error("SWL-123", found=told.hint)
+        raise error("SWL-123", found=_choice(told.candidates))
     (one,) = told.candidates
     return Whereabouts(one.address, bytes.fromhex(one.key))
 
@@ -260,6 +260,13 @@ def _candidates(view: DiscoveryView, way: str) -> tuple[Candidate, ...]:
         if key and (not way or way in one.ways):
             found.setdefault(key, Candidate(one.tried, key, _plain(one.cluster)))
     return tuple(found.values())
+
+
+def _choice(found: Sequence[Candidate]) -> str:
+    """Return the clusters there are to choose from, as the beginning of a sentence."""
+    shown = [f"{one.name or 'a cluster'} at {one.address} (key SHA256:{one.key[:16]}...)" for one in found]
+    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+    return f"{len(shown)} clusters answer here: {', '.join(shown[:3])}{more}"
 
 
 # ---- options and words
