@@ -83,10 +83,19 @@ fn who_is_answered_and_yet_accused_again_and_again_gives_in_and_tries_less_and_l
         "{} changes in a day, of what would be 28,800 accusations",
         node.changes
     );
-    assert!(node.stats.refuted < 200, "{} refutations", node.stats.refuted);
+    assert!(
+        node.stats.refuted < 200,
+        "{} refutations",
+        node.stats.refuted
+    );
     let before = node.changes;
-    node.pass(day, |second, _, stats| stats.answered += u64::from(second % 30 == 0));
-    assert!(node.says && node.changes <= before + 1, "once it is left alone it is back");
+    node.pass(day, |second, _, stats| {
+        stats.answered += u64::from(second % 30 == 0)
+    });
+    assert!(
+        node.says && node.changes <= before + 1,
+        "once it is left alone it is back"
+    );
 }
 
 #[test]

@@ -217,9 +217,9 @@ impl Gossip {
         let Some(datagram) = self.datagram.get_mut(..length) else {
             return;
         };
-        let opened = self.packets.open(datagram, now.cluster_ms, |uid| {
-            keys_of(membership, uid)
-        });
+        let opened = self
+            .packets
+            .open(datagram, now.cluster_ms, |uid| keys_of(membership, uid));
         let Ok((uid, payload)) = opened else {
             stats.gossip_dropped.up();
             return;

@@ -321,7 +321,10 @@ fn a_cluster_id_is_32_lower_case_digits_or_nothing() {
 
 #[test]
 fn a_fingerprint_is_whole_and_says_what_it_is() {
-    assert_eq!(fingerprint(&[0xab; 32]), format!("SHA256:{}", "ab".repeat(32)));
+    assert_eq!(
+        fingerprint(&[0xab; 32]),
+        format!("SHA256:{}", "ab".repeat(32))
+    );
 }
 
 #[test]
