@@ -306,7 +306,7 @@ CATALOGUE: dict[str, Entry] = {
     "SWL-205": Entry(
         "timed-out", UnreachableError, Exit.TIMED_OUT,
         "{what_waited} took longer than {seconds} s",
-        _NOTHING, "try again with a longer --timeout",
+        _NOTHING, "try again, with a longer --timeout where there is one",
     ),
     "SWL-206": Entry(
         "certificate-role", RefusedError, Exit.REFUSED,

@@ -214,6 +214,7 @@ def add_leave(parser: Parser) -> None:
 
 def leave(args: argparse.Namespace, render: Renderer) -> Exit:
     """Leave the cluster for good: tell it, end all work, remove the identity."""
+    from swarmlet.agent.lasting import contained  # noqa: PLC0415 - as above
     from swarmlet.agent.leaving import leave as leave_cluster  # noqa: PLC0415 - as above
 
     config = node_settings(args).config
@@ -225,6 +226,8 @@ def leave(args: argparse.Namespace, render: Renderer) -> Exit:
     render.say(f"this device left; its identity and its work were removed; {told}")
     if done.detail:
         render.warn(done.detail)
+    if contained():
+        render.say("a restart policy starts this container again, to no use: remove it with  docker rm -f NAME")
     return Exit.DONE
 
 

@@ -11,6 +11,7 @@ import os
 import stat
 from typing import NamedTuple
 
+from swarmlet.config.parse import looks_secret, shown
 from swarmlet.errors import error
 
 
@@ -50,6 +51,9 @@ def open_token_file(path: str) -> TokenFile:
     """
     if path == "-":
         return TokenFile(os.dup(0), ())
+    if looks_secret(path):
+        # Repeated in an error it would be in every log that keeps it (T11).
+        raise error("SWL-114", path=shown(path), detail="it is the token itself and no file")
     try:
         # Non-blocking, so that a named pipe without a writer is an empty token rather than a wait for ever.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)

@@ -148,7 +148,9 @@ class Gossiping:
             self.trouble = "nobody answers by UDP: a firewall or a router lets none through"
         elif event.what == "udp":
             self.trouble = ""
-        level = logging.INFO if event.what in _TOLD else logging.DEBUG
+        # What the coordinator declared it also logs; a newcomer hears it of everyone who is down.
+        known = event.why == "coordinator"
+        level = logging.INFO if event.what in _TOLD and not known else logging.DEBUG
         extra = {"about": event.about, "why": event.why}
         if event.what == "event":
             level, extra = logging.INFO, {"from": event.about, "text": event.detail.decode(errors="replace")}

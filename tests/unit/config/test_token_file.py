@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from swarmlet.config.token_file import judge_mode, open_token_file
-from swarmlet.errors import LocalError
+from swarmlet.errors import LocalError, SwarmletError
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o700, 0o611])
@@ -85,6 +85,15 @@ def test_what_cannot_be_read_raises(tmp_path, name):
     with pytest.raises(LocalError) as caught:
         open_token_file(f"{tmp_path}/{name}")
     assert caught.value.code == "SWL-114"
+
+
+def test_t11_a_token_in_place_of_its_file_is_not_repeated():
+    token = "swarm_join_" + "AQChnwHEECjGZ2ZHiSFJmN8PRDlpOYurc3RyYXRvc3dhcm3EENuGymecOVsu37Ph1Qc4s3bE"
+    with pytest.raises(SwarmletError, match=r"SWL-114: .*the token itself") as caught:
+        open_token_file(token)
+    assert token[11:] not in str(caught.value.as_dict())
+    with pytest.raises(SwarmletError, match=r"swarm_join_token\.txt"):
+        open_token_file("/nowhere/swarm_join_token.txt")
 
 
 def test_a_named_pipe_without_a_writer_is_empty_and_does_not_wait(tmp_path):
