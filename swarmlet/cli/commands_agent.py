@@ -227,7 +227,7 @@ def leave(args: argparse.Namespace, render: Renderer) -> Exit:
     if done.detail:
         render.warn(done.detail)
     if contained():
-        render.say("a restart policy starts this container again, to no use: remove it with  docker rm -f NAME")
+        render.say("a restart policy would start this container again; to remove it: docker rm -f NAME")
     return Exit.DONE
 
 
