@@ -48,12 +48,19 @@ def guarded(words: Sequence[str], run: Callable[[], int]) -> int:
         return Exit.INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (head, less): that is its choice, not an error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return Exit.DONE
     except Exception as failure:  # noqa: BLE001 - the last resort: no traceback reaches a user
         if debug:
             _show_traceback()
+        if isinstance(failure, OSError) and failure.errno in _FULL:
+            _drop_output()
         return render.fail(_named(failure))
+
+
+def _drop_output() -> None:
+    """Let what is left of the output go nowhere: at its end the interpreter would fail at it once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _hear_the_end() -> None:

@@ -147,7 +147,7 @@ def _reached(seen: ReachView) -> Iterator[Finding]:
         yield _finding("trust", FAILED, str(seen.problem), error(seen.code or "SWL-202").next)
     elif seen.trusted is None:
         fix = (
-            "give the token (--token-file FILE), or compare it with the beginning of the key that"
+            "give the token (--token-file FILE), or compare it with the one that"
             "  stratoswarm cluster status  shows"
         )
         yield _finding("trust", UNKNOWN, f"no key to compare with; it shows {seen.key}", fix)

@@ -134,11 +134,11 @@ def test_the_key_of_the_cluster_reads_the_same_wherever_it_is_shown(cluster: Wor
     assert f"by its key {key}" in cluster.swarmlet("doctor", *member).stdout
     stranger = ("--data-dir", str(tmp_path / "none"), "--cluster", f"127.0.0.1:{cluster.port}")
     shown = cluster.swarmlet("test-connection", *stranger)
-    assert f"{key[:23]}..." in shown.stdout
-    assert "the beginning of the one that  stratoswarm cluster status  shows" in shown.stderr
+    assert key in shown.stdout
+    assert "the one that  stratoswarm cluster status  shows" in shown.stderr
     looked = cluster.swarmlet("doctor", *stranger).stdout
-    assert f"it shows {key[:23]}..." in looked
-    assert "the beginning of the key that  stratoswarm cluster status  shows" in looked
+    assert f"it shows {key}" in looked
+    assert "the one that  stratoswarm cluster status  shows" in looked
 
 
 def test_what_never_ran_is_shown_without_a_code_and_with_its_reason(cluster: World) -> None:
