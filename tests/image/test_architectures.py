@@ -13,6 +13,7 @@ import pytest
 
 from tests.image import rootfs, tiny
 from tests.image.boxes import METRICS, Fleet, absent, fleet
+from tests.integration.harness import eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.image, pytest.mark.timeout(rootfs.PATIENCE_S)]
 
@@ -45,7 +46,7 @@ def test_a_device_joins_works_measures_comes_back_and_leaves(
     tools.mkdir()
     (tools / "greet").write_bytes(tiny.program(platform, "hello from a static program"))
     (tools / "greet").chmod(0o755)
-    mounts = ("--volume", f"{data}:/data", "--volume", f"{tools}:/opt/tools:ro")
+    mounts = ("--volume", f"{data}:/data", "--volume", f"{tools}:/opt/tools:ro", "--health-interval", "3s")
 
     box = cluster.member(name, *mounts, on=platform)
     first = cluster.ready(name)
@@ -58,6 +59,10 @@ def test_a_device_joins_works_measures_comes_back_and_leaves(
     measured = cluster.get(box, "/metrics")
     assert set(METRICS) <= {line.split("{")[0].split(" ")[0] for line in measured.splitlines()}
     assert json.loads(cluster.get(box, "/health"))["status"] != "failed"
+    # The image's own check, more often than each minute; it starts an interpreter, under emulation too.
+    eventually(
+        lambda: box.inspect("{{.State.Health.Status}}") == "healthy", "the container being healthy", 120
+    )
 
     assert rootfs.docker("restart", "--time", "30", box.name).returncode == 0
     box.says("no token is needed")
