@@ -123,8 +123,23 @@ class IdentityStore:
         Raises:
             NativeError: ``disk-full``, ``read-only``, ``identity-unwritable``.
         """
+    def joining(self, token: bytes) -> KeyPair:
+        """Return the key with which to join by the token of this id (16 bytes).
+
+        It is the one of an earlier attempt with that token that was not answered, else a new one, on disk (0600,
+        synced) before it is returned: a process that ends before the answer is saved asks with the same key in
+        its next run, and is given the same answer.
+
+        Raises:
+            NativeError: ``disk-full``, ``read-only``, ``identity-unwritable``.
+        """
+    def forget_joining(self) -> None:
+        """Overwrite and remove that key, once the cluster has refused; errors as :meth:`joining`.
+
+        :meth:`save` does it by itself.
+        """
     def wipe(self) -> None:
-        """Overwrite and remove both slots."""
+        """Overwrite and remove both slots, and the key of a join under way."""
 
 # ---------------------------------------------------------------- tokens (native/core/token.rs)
 

@@ -121,6 +121,20 @@ impl IdentityStore {
         Ok(generation)
     }
 
+    fn joining(&self, py: Python<'_>, token: [u8; 16]) -> PyResult<KeyPair> {
+        let pair = py
+            .detach(|| self.inner.joining(&token))
+            .map_err(host_error)?;
+        Ok(KeyPair {
+            inner: Arc::new(pair),
+        })
+    }
+
+    fn forget_joining(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.inner.forget_joining())
+            .map_err(host_error)
+    }
+
     fn wipe(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.inner.wipe()).map_err(host_error)
     }

@@ -41,6 +41,14 @@ class Entrance:
         tls = ClientTls(self._claims.ca_pins, None, self._claims.cluster_id.hex(), None)
         return self._roads.dial(address, tls, timeout_s)
 
+    async def key(self) -> KeyPair:
+        """Return the key to ask with, from the disk or put there."""
+        return await asyncio.to_thread(self._vault.joining, self._claims.jti)
+
+    async def forget(self) -> None:
+        """Remove that key from disk."""
+        await asyncio.to_thread(self._vault.forget_joining)
+
     async def save(self, key: KeyPair, admitted: Admitted) -> int:
         """Put the identity on disk, synced, before anything is reported."""
         self._me.cluster_time.learn(admitted.time_ms)
@@ -64,7 +72,8 @@ async def become_member(newcomer: Newcomer, steps: Steps) -> Credentials:
     """Join the token's cluster and return the credentials that are now on disk.
 
     Raises:
-        SwarmletError: Why it did not work; nothing was changed on this device.
+        SwarmletError: Why it did not work. Unless the cluster refused, the key of a request that left is kept
+            for the next attempt with this token (T5); nothing else was changed on this device.
     """
     me, config = newcomer.me, newcomer.roads.config
     claims = Claims.from_tuple(newcomer.token.claims)
@@ -85,11 +94,8 @@ async def become_member(newcomer: Newcomer, steps: Steps) -> Credentials:
         data_dir=config.data_dir,
         timeout_s=newcomer.timeout_s,
     )
-    key = KeyPair.generate()
     application = Application(
         token=newcomer.token,
-        key=key,
-        csr=key.csr(me.profile.node_id),
         name=me.profile.node_id,
         profile=me.profile,
         version=__version__,

@@ -6,6 +6,8 @@ The key stays native; what is here is the memory beside it. It is written when i
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 
 from swarmlet._native import Identity, IdentityStore, KeyPair, NativeError
@@ -133,6 +135,24 @@ class Vault:
             self._store.save(credentials.identity)
         except NativeError as fault:
             raise self._failure(fault) from None
+
+    def joining(self, token: bytes) -> KeyPair:
+        """Return the key with which to join by the token of this id (16 bytes), on disk by then.
+
+        It is the same until a join is saved, or :meth:`forget_joining`.
+
+        Raises:
+            StateError: ``SWL-301`` or ``SWL-302``.
+        """
+        try:
+            return self._store.joining(token)
+        except NativeError as fault:
+            raise self._failure(fault) from None
+
+    def forget_joining(self) -> None:
+        """Remove that key, as far as the disk lets."""
+        with contextlib.suppress(NativeError):
+            self._store.forget_joining()
 
     def wipe(self) -> None:
         """Overwrite and remove them.

@@ -108,6 +108,10 @@ class Save(msgspec.Struct, frozen=True):
     admitted: Admitted
 
 
+class Forget(msgspec.Struct, frozen=True):
+    """Remove the key of this join from disk: the cluster has decided, and asking again with it is no use."""
+
+
 class Hangup(msgspec.Struct, frozen=True):
     """Close the connection; nothing of it is reported any more."""
 
@@ -138,4 +142,4 @@ class Finish(msgspec.Struct, frozen=True):
     admitted: Admitted
 
 
-Action = Resolve | Dial | SetTimer | SendRequest | Save | Hangup | Report | Note | Fail | Finish
+Action = Resolve | Dial | SetTimer | SendRequest | Save | Forget | Hangup | Report | Note | Fail | Finish

@@ -76,7 +76,10 @@ def failure_of(event: Closed, address: str, *, asked: bool) -> Failure:
     if event.reason in _UNREACHED:
         sentence, rank = _UNREACHED[event.reason]
         if asked and rank >= 3:
-            sentence += ", after the request was sent; the token may have been used"
+            sentence += (
+                ", after the request was sent; the token may have been used,"
+                " and the same command within 10 minutes asks with the same key"
+            )
         fields = {"address": address, "detail": sentence}
         return Failure("SWL-200", fields, rank, sentence, _ROUNDS.get(event.reason, 1))
     fields = {"address": address, "detail": detail or event.reason}

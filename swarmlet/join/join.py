@@ -23,6 +23,7 @@ from swarmlet.join.events import (
     Event,
     Fail,
     Finish,
+    Forget,
     Garbled,
     Hangup,
     LocalFailure,
@@ -51,11 +52,9 @@ _LONG_S = 3_600.0
 
 
 class Application(NamedTuple):
-    """Who asks to be admitted, with what. The key and its CSR are one pair for the whole join (T5)."""
+    """Who asks to be admitted, with what."""
 
     token: Token
-    key: KeyPair
-    csr: bytes
     name: str
     profile: Profile
     version: str
@@ -71,6 +70,18 @@ class World(Protocol):
 
     def dial(self, address: str, timeout_s: float) -> Connection:
         """Connect with the token's pins and without an identity; raises ``NativeError``."""
+        ...
+
+    async def key(self) -> KeyPair:
+        """Return the key to ask with, the same for this token in every run until it is forgotten.
+
+        Raises:
+            SwarmletError: It could not be put on disk.
+        """
+        ...
+
+    async def forget(self) -> None:
+        """Remove that key from disk."""
         ...
 
     async def save(self, key: KeyPair, admitted: Admitted) -> int:
@@ -101,6 +112,7 @@ class _Joining:
         self._clock = clock
         self._steps = steps
         self._connection: Connection | None = None
+        self._key: KeyPair | None = None
         self._deadline: float | None = None
         #: Where the next event comes from; replaced by the actions.
         self._source: Callable[[], Awaitable[Event]] = _never
@@ -145,6 +157,8 @@ class _Joining:
                 self._source = lambda: self._dial(address, timeout_s)
             case SendRequest(exporter):
                 return await self._send_request(exporter)
+            case Forget():
+                await self._world.forget()
             case Save(admitted):
                 self._source = lambda: self._save(admitted)
             case _:
@@ -167,13 +181,18 @@ class _Joining:
     async def _send_request(self, exporter: bytes) -> Event | None:
         asks = self._application
         try:
-            proof = asks.token.proof(asks.csr, exporter)
+            # On disk before it leaves: whatever ends this process, the next one asks with the same key (T5).
+            self._key = self._key or await self._world.key()
+            csr = self._key.csr(asks.name)
+            proof = asks.token.proof(csr, exporter)
         except NativeError as fault:
             failure = from_native(*fault.args)
             return LocalFailure(failure.code, failure.fields)
+        except SwarmletError as failure:
+            return LocalFailure(failure.code, failure.fields)
         request = JoinRequest(
             claims=asks.token.signed,
-            csr=asks.csr,
+            csr=csr,
             proof=proof,
             name=asks.name,
             profile=asks.profile,
@@ -228,8 +247,10 @@ class _Joining:
         return Received(message, self._clock.wall_ms())
 
     async def _save(self, admitted: Admitted) -> Event:
+        if self._key is None:  # the machine saves only what was asked for
+            return LocalFailure("SWL-799", {"detail": "admitted without having asked"})
         try:
-            return Saved(await self._world.save(self._application.key, admitted))
+            return Saved(await self._world.save(self._key, admitted))
         except SwarmletError as failure:
             return LocalFailure(failure.code, failure.fields)
 

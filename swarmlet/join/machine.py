@@ -14,7 +14,8 @@ The law:
 5. While nothing was sent, an address is tried again as often as its failure is worth (``failures.py``),
    and for at most ``patience_s``; or, with a ``timeout_s``, until that is over (``patience.py``). Once a
    request has left, the token may be spent, so silence is no longer a reason to give up early: the same
-   request (same key, T5) goes out again for ``patience_s`` from then.
+   request (same key, T5) goes out again for ``patience_s`` from then; and its key stays on disk for a later
+   run, until ``Saved`` or a refusal that decides (:class:`~swarmlet.join.events.Forget`).
 6. Expiry is judged by the coordinator alone (T6): here it only makes a hint.
 
 It must not import asyncio, read a clock or touch a file: ``now`` is an argument, in seconds of any monotonic
@@ -39,6 +40,7 @@ from swarmlet.join.events import (
     Event,
     Fail,
     Finish,
+    Forget,
     Garbled,
     Hangup,
     LocalFailure,
@@ -418,7 +420,9 @@ class JoinMachine:
                 SetTimer(wait_s),
             ]
         code, fields = refusal(refused, self._plan.expires_s, self._plan.name)
-        return [Hangup(), *self._fail(code, fields)]
+        # One that names a time has not decided: an earlier request with this key may have been granted.
+        decided: list[Action] = [Forget()] if refused.retry_after_ms is None else []
+        return [Hangup(), *decided, *self._fail(code, fields)]
 
     def _may_wait(self, wait_s: float, now: float) -> bool:
         began = self._asked_at

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import select
 import shutil
 import socket
 import subprocess
@@ -97,6 +98,52 @@ def spoil(file: Path, at: int = -40) -> None:
     content = bytearray(file.read_bytes())
     content[at] ^= 0xFF
     file.write_bytes(content)
+
+
+# ---- a line that loses the one answer that matters
+
+
+class Hush(threading.Thread):
+    """Forwards one connection to a port of this machine; once its client has asked, no answer gets back.
+
+    A client's second record of application data is its request: the first one ends the handshake (RFC 8446,
+    5.1 and 4.4.4: all that is encrypted looks like application data).
+    """
+
+    def __init__(self, port: int) -> None:
+        super().__init__(name="hush", daemon=True)
+        self._port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        #: Set once the answer came, and was kept from the client.
+        self.kept = threading.Event()
+        self._records = 0
+        self._half = b""
+
+    def run(self) -> None:
+        with (
+            self._listener,
+            self._listener.accept()[0] as near,
+            socket.create_connection(("127.0.0.1", self._port)) as far,
+        ):
+            other = {near: far, far: near}
+            while ready := select.select(list(other), [], [], 30)[0]:
+                for end in ready:
+                    data = end.recv(65_536)
+                    if not data:
+                        return
+                    if end is near:
+                        self._count(data)
+                    if end is far and self._records >= 2:
+                        self.kept.set()
+                    else:
+                        other[end].sendall(data)
+
+    def _count(self, data: bytes) -> None:
+        self._half += data
+        while len(self._half) >= 5 and len(self._half) >= (end := 5 + int.from_bytes(self._half[3:5])):
+            self._records += self._half[0] == 23
+            self._half = self._half[end:]
 
 
 # ---- an outside observer

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.harness import BIN, World, eventually, free_port
+from tests.integration.hostile import Hush
 
 
 @pytest.fixture
@@ -92,6 +93,24 @@ def test_a_member_ignores_its_spent_token_and_comes_back(cluster: World) -> None
     agent = cluster.device("pi")
     cluster.wait_state("pi", "ready")
     assert agent.stop() == 0
+
+
+def test_t5_a_device_that_lost_power_before_the_answer_is_the_one_its_token_admitted(cluster: World) -> None:
+    line = Hush(cluster.port)
+    line.start()
+    token = cluster.token("--endpoint", line.address, "--endpoint", f"127.0.0.1:{cluster.port}")
+    agent = cluster.device("pi", token=token)
+    assert line.kept.wait(30), agent.output
+    agent.kill()
+    (admitted,) = cluster.view("nodes", "ls", "--all")["items"]
+    assert (cluster.directory / "pi" / "identity" / "joining").exists()
+    assert join_once(cluster, "another", cluster.directory / "pi.token").returncode == 4
+    again = join_once(cluster, "pi", cluster.directory / "pi.token")
+    assert again.returncode == 0, again.stderr
+    assert [entry.name for entry in (cluster.directory / "pi" / "identity").iterdir()] == ["a"]
+    cluster.device("pi")
+    assert cluster.wait_state("pi", "ready")["node_uid"] == admitted["node_uid"]
+    assert len(cluster.view("nodes", "ls", "--all")["items"]) == 1
 
 
 def test_a_wiped_device_replaces_its_own_entry(cluster: World) -> None:

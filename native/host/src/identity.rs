@@ -3,6 +3,7 @@
 //! What `meta` holds is Python's business; here it is bytes. The key leaves only as PKCS#8 inside Rust.
 
 use std::fmt;
+use std::fs;
 use std::path::PathBuf;
 
 use zeroize::Zeroizing;
@@ -10,10 +11,12 @@ use zeroize::Zeroizing;
 use crate::error::{HostError, Kind};
 use crate::keys::KeyPair;
 use crate::leaf::Leaf;
-use crate::slots::{Kinds, Payload, Slots};
+use crate::slots::{self, Kinds, Payload, Reading, Slots};
 
 /// Names the content of an identity slot.
 const MAGIC: [u8; 8] = *b"SWLIDENT";
+/// Names the content of the key of a join that was not answered yet.
+const JOINING_MAGIC: [u8; 8] = *b"SWLJOINK";
 /// A chain is leaf, intermediate, root; a rotation of the root adds one cross-signed.
 const CHAIN_MAX: usize = 8;
 
@@ -139,7 +142,11 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Where a node's identity lives: two slots under one directory.
+/// Where a node's identity lives: two slots under one directory, and beside them the key of a join under way.
+///
+/// That key is on disk before it is sent: when the process ends between the cluster's verdict and the identity
+/// on disk, the next run asks with the same key and is given the same answer, where a new key would find the
+/// token used up.
 #[derive(Debug)]
 pub struct IdentityStore {
     slots: Slots,
@@ -178,13 +185,58 @@ impl IdentityStore {
         self.slots.damaged()
     }
 
-    /// Saves `identity` durably and returns its generation.
+    /// Saves `identity` durably and returns its generation. The key of a join under way has served.
     pub fn save(&self, identity: &Identity) -> Result<u64, HostError> {
-        self.slots.save(&identity.encode())
+        let generation = self.slots.save(&identity.encode())?;
+        // Left behind it harms nobody: it is for one token, and that is used up.
+        let _ = self.forget_joining();
+        Ok(generation)
     }
 
-    /// Overwrites and removes both slots.
+    /// Returns the key with which to join by `token` (its id): the one of an earlier attempt with it that was
+    /// not answered, else a new one, on disk before it is returned.
+    ///
+    /// A file that is damaged, open to others or for another token is replaced: nothing depends on it yet.
+    pub fn joining(&self, token: &[u8; 16]) -> Result<KeyPair, HostError> {
+        let path = self.joining_path();
+        if let Ok(Reading::Whole {
+            payload,
+            private: true,
+            ..
+        }) = slots::read(&path, &JOINING_MAGIC)
+        {
+            let kept = payload.strip_prefix(token).and_then(KeyPair::from_pkcs8);
+            if let Some(pair) = kept {
+                return Ok(pair);
+            }
+        }
+        let pair = KeyPair::generate()?;
+        let mut payload = Zeroizing::new(Vec::with_capacity(token.len() + pair.pkcs8().len()));
+        payload.extend_from_slice(token);
+        payload.extend_from_slice(pair.pkcs8());
+        self.slots.make_directory()?;
+        slots::replace(&path, &slots::encode(&JOINING_MAGIC, 1, &payload))
+            .map_err(|cause| self.slots.unwritable(&path, &cause))?;
+        Ok(pair)
+    }
+
+    /// Overwrites and removes the key of a join under way, and the directory when nothing else is in it.
+    pub fn forget_joining(&self) -> Result<(), HostError> {
+        let path = self.joining_path();
+        for path in [slots::temporary(&path), path] {
+            slots::erase(&path).map_err(|cause| self.slots.unwritable(&path, &cause))?;
+        }
+        let _ = fs::remove_dir(self.slots.directory());
+        Ok(())
+    }
+
+    /// Overwrites and removes both slots, and the key of a join under way.
     pub fn wipe(&self) -> Result<(), HostError> {
-        self.slots.wipe()
+        self.slots.wipe()?;
+        self.forget_joining()
+    }
+
+    fn joining_path(&self) -> PathBuf {
+        self.slots.directory().join("joining")
     }
 }

@@ -95,6 +95,11 @@ impl Slots {
         Self::new(directory, magic, kinds)
     }
 
+    /// Where the slots are.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Paths of both slots.
     pub fn paths(&self) -> [PathBuf; 2] {
         [self.directory.join("a"), self.directory.join("b")]
@@ -167,13 +172,7 @@ impl Slots {
         let _one = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         for slot in self.paths() {
             for path in [temporary(&slot), kept(&slot), slot] {
-                overwrite(&path);
-                match fs::remove_file(&path) {
-                    Err(cause) if cause.kind() != ErrorKind::NotFound => {
-                        return Err(self.unwritable(&path, &cause))
-                    }
-                    _ => {}
-                }
+                erase(&path).map_err(|cause| self.unwritable(&path, &cause))?;
             }
         }
         match sync_directory(&self.directory) {
@@ -211,7 +210,8 @@ impl Slots {
         }
     }
 
-    fn make_directory(&self) -> Result<(), HostError> {
+    /// Makes the directory, closed to others, unless it is there.
+    pub(crate) fn make_directory(&self) -> Result<(), HostError> {
         if self.directory.is_dir() {
             return Ok(());
         }
@@ -235,7 +235,8 @@ impl Slots {
         Ok(())
     }
 
-    fn unwritable(&self, path: &Path, cause: &io::Error) -> HostError {
+    /// The failure to write `path`, by this store's kinds.
+    pub(crate) fn unwritable(&self, path: &Path, cause: &io::Error) -> HostError {
         HostError::from_io(self.kinds.unwritable, path, cause)
     }
 }
@@ -308,7 +309,7 @@ pub(crate) fn read(path: &Path, magic: &[u8; 8]) -> io::Result<Reading> {
 }
 
 /// Puts `content` at `path` by way of a synced temporary file and a rename, then syncs the directory.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = temporary(path);
     let put = write_new(&temporary, content).and_then(|()| fs::rename(&temporary, path));
     if let Err(cause) = put {
@@ -350,6 +351,15 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Overwrites and removes what is at `path`, if anything is.
+pub(crate) fn erase(path: &Path) -> io::Result<()> {
+    overwrite(path);
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(cause),
+        _ => Ok(()),
+    }
+}
+
 fn overwrite(path: &Path) {
     let opened = OpenOptions::new()
         .write(true)
@@ -376,7 +386,8 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
-fn temporary(path: &Path) -> PathBuf {
+/// Where the next content of `path` is written before it takes its place.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
     beside(path, ".new")
 }
 

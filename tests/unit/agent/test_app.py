@@ -154,6 +154,44 @@ def test_a_lost_answer_is_asked_for_with_the_same_key(tmp_path):
     assert first.proof != second.proof
 
 
+def test_t5_a_device_stopped_before_the_answer_asks_with_the_same_key_in_its_next_run(tmp_path):
+    kept = tmp_path / "data" / "identity" / "joining"
+
+    async def work(coordinator):
+        honest = coordinator.answers.pop(m.JoinRequest)
+        config, token = make_config(tmp_path), coordinator.token(tmp_path)
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            asked = len(coordinator.heard(m.JoinRequest))
+            task = asyncio.create_task(join_once(config, lambda: token))
+            await coordinator.hear(m.JoinRequest, asked + 1)
+            os.kill(os.getpid(), stop)
+            async with asyncio.timeout(20):
+                await task
+            assert kept.exists()
+        coordinator.answers[m.JoinRequest] = honest
+        code = await join_once(config, lambda: token)
+        return code, coordinator.heard(m.JoinRequest)
+
+    code, requests = scenario(work)
+    assert code == 0
+    assert len({request.csr for request in requests}) == 1
+    assert len({request.proof for request in requests}) == 3
+    assert not kept.exists()
+
+
+def test_after_a_refusal_nothing_of_the_join_is_left(tmp_path):
+    async def work(coordinator):
+        token = coordinator.token(tmp_path)
+        coordinator.answers[m.JoinRequest] = lambda guest, _: coordinator.say_and_close(
+            guest, m.Refused("SWL-106")
+        )
+        with pytest.raises(SwarmletError, match="SWL-106"):
+            await join_once(make_config(tmp_path), lambda: token)
+
+    scenario(work)
+    assert not (tmp_path / "data" / "identity").exists()
+
+
 def test_another_cluster_gets_nothing_but_a_handshake(tmp_path):
     async def work(coordinator):
         token = coordinator.token(tmp_path)

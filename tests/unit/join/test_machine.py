@@ -16,6 +16,7 @@ from swarmlet.join.events import (
     Dial,
     Fail,
     Finish,
+    Forget,
     Garbled,
     Hangup,
     LocalFailure,
@@ -330,7 +331,22 @@ def test_a_refusal_is_final_and_keeps_the_clusters_fields():
     drive = asked().feed(refused("SWL-108", detail={"allowed": "edge", "found": "server"}))
     assert drive.failure.code == "SWL-108"
     assert drive.failure.fields["allowed"] == "edge"
-    assert isinstance(drive.log[-3], Hangup)
+    assert [type(action) for action in drive.log[-4:]] == [Hangup, Forget, SetTimer, Fail]
+
+
+def test_t5_the_key_on_disk_outlives_silence_and_is_forgotten_when_the_cluster_has_decided():
+    assert asked().feed(refused("SWL-106")).all(Forget) == [Forget()]
+    undecided = asked().feed(refused("SWL-110", retry_after_ms=90_000))
+    assert undecided.failure.code == "SWL-110"
+    broken = asked().feed(admitted(), LocalFailure("SWL-301", {}))
+    assert broken.failure.code == "SWL-301"
+    silent = asked()
+    while silent.machine.state is not State.FAILED:
+        ends = {State.RESOLVING: Unresolved("no"), State.WAITING: TimedOut()}
+        silent.now += 5
+        silent.feed(ends.get(silent.machine.state, Closed("reset", "")))
+    for drive in (undecided, broken, silent):
+        assert not drive.all(Forget)
 
 
 def test_a_refusal_cannot_smuggle_control_characters_or_arguments():
@@ -434,13 +450,15 @@ class Lawful:
     """An observer that knows only what the world sees, and objects when the law is broken."""
 
     def __init__(self):
-        self.open = self.challenged = self.saved = self.ended = False
+        self.open = self.challenged = self.saved = self.ended = self.decided = False
 
     def event(self, event):
         if isinstance(event, Opened):
             self.open = len(event.exporter) == 32
         if isinstance(event, Received) and isinstance(event.message, Challenge):
             self.challenged = self.open
+        if isinstance(event, Received) and isinstance(event.message, Refused):
+            self.decided = event.message.retry_after_ms is None
         if isinstance(event, Saved):
             self.saved = True
 
@@ -451,6 +469,8 @@ class Lawful:
                 assert self.open
                 assert self.challenged
                 assert action.exporter == EXPORTER
+            if isinstance(action, Forget):
+                assert self.decided
             if isinstance(action, (Dial, Hangup)):
                 self.open = self.challenged = False
             if isinstance(action, Finish) or (isinstance(action, Report) and action.number >= 4):
