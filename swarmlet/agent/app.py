@@ -96,7 +96,7 @@ async def run_agent(
         options: How to start.
 
     Returns:
-        0 after SIGTERM or a leave; 130 after SIGINT, and when it was asked to end before it had joined.
+        0 after SIGTERM, SIGHUP or a leave; 130 after SIGINT, and when told to end before it had joined.
 
     Raises:
         SwarmletError: Why it cannot run: for one ``SWL-112`` no token, ``SWL-207`` removed, ``SWL-304`` port

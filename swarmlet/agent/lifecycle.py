@@ -26,6 +26,7 @@ from swarmlet.agent.status import Standing
 from swarmlet.errors import SwarmletError, error
 from swarmlet.identity.store import Vault
 from swarmlet.report.http import LocalServer
+from swarmlet.signals import asking_to_end
 
 _log = logging.getLogger(__name__)
 
@@ -46,9 +47,9 @@ class Signals:
 
     @contextlib.contextmanager
     def handled(self) -> Iterator[None]:
-        """Handle SIGTERM and SIGINT, and as PID 1 the ends of orphans, for the length of a block."""
+        """Handle what asks to end, and as PID 1 the ends of orphans, for the length of a block."""
         loop = asyncio.get_running_loop()
-        wanted = [signal.SIGTERM, signal.SIGINT]
+        wanted = list(asking_to_end())
         for number in wanted:
             loop.add_signal_handler(number, self._stop, int(number))
         if os.getpid() == 1:

@@ -12,6 +12,7 @@ from swarmlet.cli.render import Renderer
 from swarmlet.cli.words import age
 from swarmlet.errors import Exit, error
 from swarmlet.model.pairing import read_code
+from swarmlet.model.refs import Named, matches, resolve
 from swarmlet.model.requests import ApproveRequest, PairingRequest
 from swarmlet.model.text import printable
 from swarmlet.model.views import ClusterView, PairingList, PairingView
@@ -97,11 +98,17 @@ def add_approve(parser: Parser) -> None:
 
 def approve(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
     """Let the device that shows this code join: a token for it alone, for one use, is made and sent to it."""
-    if read_code(args.which) is None and not args.yes:
-        _compare(_meant(admin, args.which))
+    which = args.which
+    asked = _named_by_id(admin, which)
+    if asked is not None:
+        which = asked.pairing_id
+        if not args.yes:
+            _compare(asked)
+    elif read_code(which) is None:
+        raise error("SWL-618", name=printable(which, 40))
     allow = tuple(word.strip() for word in args.allow.split(",") if word.strip())
     one = admin.change(
-        PairingView, "POST", f"/v1/pairings/{part(args.which)}/approve", ApproveRequest(allow=allow)
+        PairingView, "POST", f"/v1/pairings/{part(which)}/approve", ApproveRequest(allow=allow)
     )
     name = printable(one.name)
     render.out(name)
@@ -110,20 +117,21 @@ def approve(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
     return Exit.DONE
 
 
-def _meant(admin: Admin, reference: str) -> PairingView:
-    """Return the one device whose id begins so.
+def _named_by_id(admin: Admin, reference: str) -> PairingView | None:
+    """Return the device that waits and is meant by its id or the beginning of it, if any is.
+
+    Six hexadecimal digits may be a code too: where no device shows that code and the id of one begins so,
+    they are not taken for a code that somebody compared.
 
     Raises:
-        SwarmletError: ``SWL-618``: none does, or several do.
+        SwarmletError: ``SWL-400`` it is empty, ``SWL-606`` several fit.
     """
-    found = [
-        one
-        for one in admin.get(PairingList, "/v1/pairings").items
-        if one.pairing_id.startswith(reference.lower())
-    ]
-    if len(found) != 1:
-        raise error("SWL-618", name=printable(reference, 40))
-    return found[0]
+    part(reference)
+    waiting = {one.pairing_id: one for one in admin.get(PairingList, "/v1/pairings").items}
+    code, ids = read_code(reference), [Named(one, one) for one in waiting]
+    if code is not None and any(one.code == code for one in waiting.values()):
+        return None
+    return waiting[resolve(reference, ids, "SWL-618")] if matches(reference, ids) else None
 
 
 def _compare(one: PairingView) -> None:
@@ -152,7 +160,9 @@ def add_deny(parser: Parser) -> None:
 
 def deny(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
     """Refuse a device that waits; it is told, and may ask again with another code."""
-    one = admin.change(PairingView, "POST", f"/v1/pairings/{part(args.which)}/deny")
+    asked = _named_by_id(admin, args.which)
+    which = part(asked.pairing_id if asked is not None else args.which)
+    one = admin.change(PairingView, "POST", f"/v1/pairings/{which}/deny")
     render.out(printable(one.name))
     render.say(f"{printable(one.name)} at {one.seen} was denied")
     return Exit.DONE

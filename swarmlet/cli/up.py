@@ -22,6 +22,7 @@ from swarmlet.cli.up_record import STOP_TIMEOUT_S, Record, end_with_parent
 from swarmlet.errors import Exit, SwarmletError
 from swarmlet.model import places
 from swarmlet.model.views import ClusterView
+from swarmlet.signals import asking_to_end
 
 START_TIMEOUT_S = 30.0
 _PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -102,7 +103,7 @@ class Child:
 
 
 class Interrupted:
-    """Remembers SIGINT and SIGTERM, to be acted on between two steps: no child is lost while it starts."""
+    """Remembers that a signal asked to end, for between two steps: no child is lost while it starts."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -123,9 +124,9 @@ class Interrupted:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interrupted]:
-    """Turn SIGINT and SIGTERM into a flag for the time of the block."""
+    """Turn what asks to end into a flag for the time of the block."""
     flag = Interrupted()
-    before = {number: signal.signal(number, flag) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, flag) for number in asking_to_end()}
     try:
         yield flag
     finally:

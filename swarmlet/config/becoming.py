@@ -49,23 +49,21 @@ def become(wanted: Standing, data_dir: str, *, for_good: bool) -> list[str]:
     """
     user = wanted.user
     no_new_privileges = for_good and counts_filters(_own_status())
-    program = _own_file()
+    programs = {"this program": _on_disk(__file__), "the Python it runs in": _on_disk(os.__file__)}
     try:
         kept = _native.become_user(user.uid, user.gid, wanted.groups, no_new_privileges=no_new_privileges)
     except _native.NativeError as failure:
         raise from_native(*failure.args, user=str(user)) from None
-    if not os.access(program, os.R_OK, effective_ids=True):
-        # Most of it is loaded when it is needed: better to end here than in the middle of something.
-        raise error(
-            "SWL-312", user=str(user), detail=f"that user may not read {program}, which is this program"
-        )
+    for what, path in programs.items():
+        if not os.access(path, os.R_OK, effective_ids=True):
+            # Most of it is loaded when it is needed: better to end here than in the middle of something.
+            raise error("SWL-312", user=str(user), detail=f"that user may not read {path}, which is {what}")
     move_home(data_dir)
     return kept
 
 
-def _own_file() -> str:
-    """Return the file that holds this module, which may be an archive."""
-    path = __file__
+def _on_disk(path: str) -> str:
+    """Return the file that holds a module, which may be an archive."""
     while not os.path.exists(path):  # noqa: PTH110
         path = os.path.dirname(path)  # noqa: PTH120
     return path

@@ -71,7 +71,7 @@ def build_claims(wishes: MintRequest, mint: Mint) -> Claims:
         raise error("SWL-607", asked=short(wishes.expires_s))
     problems: list[str] = []
     node_classes = _each(wishes.node_classes, _node_class, problems)
-    allow = _each(wishes.allow, _capability, problems)
+    allow = _each(wishes.allow, capability, problems)
     cidrs = _each(wishes.cidrs, _cidr, problems)
     endpoints = _each(wishes.endpoints or mint.endpoints[:MOST_ENDPOINTS], _endpoint, problems)
     problems += _other_problems(wishes, mint.now_s)
@@ -140,7 +140,12 @@ def _node_class(text: str) -> str:
     return found.lower()
 
 
-def _capability(text: str) -> str:
+def capability(text: str) -> str:
+    """Return what a node may be given, as it is written.
+
+    Raises:
+        ValueError: There is no such thing; the text says what there is.
+    """
     found = text.strip().lower()
     if found not in CAPABILITIES:
         raise ValueError(f"allow (--allow) has {text[:40]!r}: it may have {', '.join(CAPABILITIES)}")

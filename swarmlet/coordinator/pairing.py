@@ -6,6 +6,7 @@ the key the device showed: from there on it joins as every other device does, th
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,7 +15,8 @@ from typing import Final
 from swarmlet.clock import Clock
 from swarmlet.coordinator.connections import Handler, Peer
 from swarmlet.coordinator.limiter import source_of
-from swarmlet.coordinator.pairings import Came, Pairing, Pairings, State
+from swarmlet.coordinator.minting import capability
+from swarmlet.coordinator.pairings import Approval, Came, Pairing, Pairings, State
 from swarmlet.coordinator.store.api import Result
 from swarmlet.coordinator.store.commands import AnyCommand, SetPairing
 from swarmlet.errors import error
@@ -61,6 +63,8 @@ class Desk:
         self._mint = mint
         self._clock = clock
         self._random = random
+        #: One decision at a time: who approves or denies meanwhile is told what became of it.
+        self._deciding = asyncio.Lock()
 
     # ---- devices
 
@@ -131,37 +135,46 @@ class Desk:
         return self._table.find(reference, self._clock.boot())
 
     async def approve(self, one: Pairing, allow: tuple[str, ...], actor: str) -> None:
-        """Mint a token for a device that waits, once; for one that was approved before, nothing more.
+        """Mint a token for a device that waits, once; for one that was approved alike before, nothing more.
 
         Raises:
-            SwarmletError: ``SWL-608`` it was denied, ``SWL-618`` it is over meanwhile; as the minter.
+            SwarmletError: ``SWL-608`` ``allow`` has what there is not, or it was denied, or approved with
+                another ``allow``, or pairing was turned off; ``SWL-618`` it is over; as the minter.
         """
-        if one.state is State.APPROVED:
-            return
-        if one.state is State.DENIED:
-            raise error("SWL-608", detail=f"{one.code} was denied already", hint="let the device ask again")
+        given = _capabilities(allow)
+        async with self._deciding:
+            refusal = self._table.over(one, given)
+            if refusal is not None:
+                raise refusal.to_error()
+            if one.state is not State.APPROVED:
+                await self._approve(one, given, actor)
+
+    async def _approve(self, one: Pairing, allow: frozenset[str], actor: str) -> None:
         asks = one.asking
         wishes = MintRequest(
             public_key=asks.public_key,
             expires_s=_TOKEN_S,
             max_uses=1,
             node_classes=(asks.node_class,),
-            allow=allow,
+            allow=tuple(sorted(allow)),
             name_pattern=asks.name,
         )
-        # The key is the device's: two who approve it at once make one token.
         minted = await self._mint(wishes, actor, f"pairing:{one.pairing_id}")
-        if not self._table.approve(one, minted.signed, minted.jti, self._clock.boot()):
-            raise error("SWL-618", name=one.code)
+        made = Approval(minted.signed, minted.jti, allow)
+        if not self._table.approve(one, made, self._clock.boot()):
+            # What was minted reaches nobody: only the device could use it, and it is not told.
+            refusal = self._table.over(one, allow)
+            raise refusal.to_error() if refusal is not None else error("SWL-618", name=one.code)
         logger.info("a device was approved", extra={"device": asks.name, "actor": actor})
 
-    def deny(self, one: Pairing) -> None:
+    async def deny(self, one: Pairing) -> None:
         """Refuse a device that waits.
 
         Raises:
             SwarmletError: ``SWL-608``: it was approved already.
         """
-        refusal = self._table.deny(one)
+        async with self._deciding:
+            refusal = self._table.deny(one)
         if refusal is not None:
             raise refusal.to_error()
 
@@ -169,3 +182,10 @@ class Desk:
         """Follow the log."""
         if isinstance(command, SetPairing):
             self._table.turn(on=command.on)
+
+
+def _capabilities(allow: tuple[str, ...]) -> frozenset[str]:
+    try:
+        return frozenset(capability(word) for word in allow)
+    except ValueError as bad:
+        raise error("SWL-608", detail=str(bad), hint="stratoswarm nodes approve --help") from bad

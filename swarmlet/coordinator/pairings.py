@@ -5,7 +5,8 @@ The law:
 1. A place is spent once the coordinator's random value is given to a device, and stays spent until its time
    is over, whatever becomes of the device: how many codes can be tried against a person's comparison is
    counted in time, not in open connections. :data:`MOST` in :data:`LIFE_S` makes one chance in 2^24 for
-   whoever stands between the two all the while.
+   whoever stands between the two all the while. An approval alone gives a place back: a person who compares
+   codes is slower than any limit, and may have a box of devices behind one address.
 2. Nothing is approved that was not revealed, and only while pairing is on. What is approved is one token for
    the key that the code was made of.
 3. All of it is in memory: a coordinator that restarts forgets it, and devices ask again with another code.
@@ -65,6 +66,7 @@ class Pairing:
         code: What both ends show, once there is one.
         signed: The approved claims with their signature.
         jti: The id of that token.
+        allow: What that token lets the node be given.
         refused: Why it is over.
     """
 
@@ -80,6 +82,7 @@ class Pairing:
     code: str = ""
     signed: bytes = b""
     jti: str = ""
+    allow: frozenset[str] = frozenset()
     refused: Refusal | None = None
 
     def left_ms(self, now: float) -> int:
@@ -96,6 +99,15 @@ class Came:
     exporter: bytes
     pairing_id: str
     ours: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What an administrator's word made: signed claims, their token's id, what it lets the node be given."""
+
+    signed: bytes
+    jti: str
+    allow: frozenset[str]
 
 
 class Pairings:
@@ -194,22 +206,42 @@ class Pairings:
     def find(self, reference: str, now: float) -> Pairing:
         """Return the device that is meant by a code, an id or the beginning of one.
 
+        What reads as a code is one, whole, and never the beginning of an id, though six hexadecimal digits
+        may be both: whoever gives a code has compared it, and is not asked.
+
         Raises:
             SwarmletError: ``SWL-618`` nobody, ``SWL-606`` several.
         """
         self._expire(now)
         open_ones = [one for one in self._all.values() if one.state in _COMPARED]
         code = read_code(reference)
-        meant = [one for one in open_ones if one.code == code]
-        # A code is only ever meant whole: its beginning would be easier to guess.
-        named = [Named(one.pairing_id, one.code if meant else one.pairing_id) for one in meant or open_ones]
-        return self._all[resolve(code if meant and code else reference, named, "SWL-618")]
+        if code is None:
+            named = [Named(one.pairing_id, one.pairing_id) for one in open_ones]
+        else:
+            named = [Named(one.pairing_id, one.code) for one in open_ones if one.code == code]
+        return self._all[resolve(code or reference, named, "SWL-618")]
 
-    def approve(self, one: Pairing, signed: bytes, jti: str, now: float) -> bool:
+    @staticmethod
+    def over(one: Pairing, allow: frozenset[str]) -> Refusal | None:
+        """Return why a device cannot be approved any more, though it could be named; with this ``allow``."""
+        if one.state is State.APPROVED and one.allow != allow:
+            given = f"--allow {','.join(sorted(one.allow))}" if one.allow else "no --allow"
+            return Refusal(
+                "SWL-608", {"detail": f"{one.code} was approved already, with {given}"} | _undo(one)
+            )
+        if one.state is State.DENIED:
+            hint = "let the device ask again"
+            return Refusal("SWL-608", {"detail": f"{one.code} was denied already", "hint": hint})
+        if one.state is State.SPENT:
+            hint = "stratoswarm cluster discovery on  and let the device ask again"
+            return Refusal("SWL-608", {"detail": "devices may not ask any more", "hint": hint})
+        return None
+
+    def approve(self, one: Pairing, made: Approval, now: float) -> bool:
         """Give a device its claims; false when it is over meanwhile."""
         if one.state is not State.PENDING or now >= one.ends:
-            return one.state is State.APPROVED and one.jti == jti
-        one.state, one.signed, one.jti = State.APPROVED, signed, jti
+            return False
+        one.state, one.signed, one.jti, one.allow = State.APPROVED, made.signed, made.jti, made.allow
         one.ends = max(one.ends, now + FETCH_S)
         return True
 
@@ -217,8 +249,7 @@ class Pairings:
     def deny(one: Pairing) -> Refusal | None:
         """Refuse a device; its place stays spent. One that was approved has its token by now."""
         if one.state is State.APPROVED:
-            hint = f"stratoswarm cluster token revoke {one.jti[:12]} --cascade"
-            return Refusal("SWL-608", {"detail": f"{one.code} was approved already", "hint": hint})
+            return Refusal("SWL-608", {"detail": f"{one.code} was approved already"} | _undo(one))
         one.state, one.refused = State.DENIED, Refusal("SWL-120")
         return None
 
@@ -236,10 +267,15 @@ class Pairings:
             del self._all[key]
 
     def _no_room(self, source: str, now: float) -> Refusal | None:
-        own = [one for one in self._all.values() if one.source == source]
+        spent = [one for one in self._all.values() if one.state is not State.APPROVED]
+        own = [one for one in spent if one.source == source]
         if len(own) >= MOST_OF_SOURCE:
             return _busy(own, now)
-        return _busy(self._all.values(), now) if len(self._all) >= MOST else None
+        return _busy(spent, now) if len(spent) >= MOST else None
+
+
+def _undo(one: Pairing) -> dict[str, str]:
+    return {"hint": f"stratoswarm cluster token revoke {one.jti[:12]} --cascade"}
 
 
 def _busy(taken: Iterable[Pairing], now: float) -> Refusal:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -58,6 +57,7 @@ from swarmlet.model import places
 from swarmlet.model.address import is_loopback, parse_address
 from swarmlet.model.announcement import Announcement
 from swarmlet.model.views import ClusterView
+from swarmlet.signals import asking_to_end
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class CoordinatorConfig(NamedTuple):
 
 
 def run_coordinator(loaded: Loaded[ClusterConfig], *, accept_clock: bool = False) -> int:
-    """Run the coordinator with these settings until SIGTERM or SIGINT; return its exit code.
+    """Run the coordinator with these settings until a signal asks to end; return its exit code.
 
     Args:
         loaded: The settings.
@@ -129,7 +129,7 @@ def _first_of(failures: BaseExceptionGroup[BaseException]) -> BaseException:
 async def _until_signalled(config: CoordinatorConfig) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in asking_to_end():
         loop.add_signal_handler(number, stop.set)
     await serve(config, SystemClock(), stop)
 

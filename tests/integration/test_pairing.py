@@ -84,8 +84,14 @@ def test_a_device_joins_once_somebody_compared_its_code(town: Town) -> None:
     assert town.node("pi") is None
 
     refused(town.stratoswarm("nodes", "approve", "000-000"), "SWL-618", 5)
-    refused(town.stratoswarm("nodes", "approve", waiting["pairing_id"][:8]), "SWL-400", 2)
+    for beginning in (6, 8, 32):  # six hexadecimal digits could be a code; it is not taken for one
+        reference = waiting["pairing_id"][:beginning]
+        refused(town.stratoswarm("nodes", "approve", reference), "SWL-400", 2)
+    refused(town.stratoswarm("nodes", "approve", code, "--allow", "bogus"), "SWL-608", 2)
+    assert set(town.pending()) == {"pi"}
     assert town.stratoswarm_ok("nodes", "approve", code.lower(), "--allow", "exec") == "pi\n"
+    assert town.stratoswarm_ok("nodes", "approve", code, "--allow", "exec") == "pi\n"
+    refused(town.stratoswarm("nodes", "approve", code), "SWL-608", 2)
     town.wait_state("pi", "ready")
     (token,) = town.view("cluster", "token", "ls")["items"]
     assert (token["uses"], token["max_uses"], token["name_pattern"]) == (1, 1, "pi")
@@ -125,6 +131,15 @@ def test_who_is_denied_or_forgotten_or_shut_out_is_told(town: Town) -> None:
     for name in ("ada", "bea", "cyd"):
         assert not (town.directory / name).exists()
         assert town.node(name) is None
+
+
+def test_a_box_of_devices_behind_one_address_joins_one_after_the_other(town: Town) -> None:
+    town.stratoswarm_ok("cluster", "discovery", "on")
+    for number in range(MOST_OF_SOURCE + 2):
+        device = town.ask(f"pi{number}", "--once")
+        town.stratoswarm_ok("nodes", "approve", town.code(device))
+        assert device.process.wait(20) == 0, device.output
+    assert len(town.view("nodes", "ls")["items"]) == MOST_OF_SOURCE + 2
 
 
 def test_a_device_that_waits_ends_when_it_is_told_to(town: Town) -> None:

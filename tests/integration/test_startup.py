@@ -195,6 +195,19 @@ def test_a_user_who_may_not_read_the_program_is_not_become(bench: Bench, tmp_pat
     assert "may not read /closed/swarmlet/config/becoming.py" in failed(agent, "SWL-312")
 
 
+def test_a_user_who_may_not_read_the_interpreter_is_not_become(bench: Bench, tmp_path: Path) -> None:
+    """As where Python itself is below root's home: what it has loaded goes on, and the next import fails."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    shutil.copy(os.__file__, closed / "os.py")
+    program = (
+        "import os, sys; os.__file__ = '/closed/os.py'; from swarmlet.cli.node import main;"
+        f"sys.exit(main({JOIN}))"
+    )
+    agent = bench.start(before=(sys.executable, "-c", program), binds={"/closed": closed})
+    assert "may not read /closed/os.py, which is the Python it runs in" in failed(agent, "SWL-312")
+
+
 def test_a_link_in_place_of_the_directory_is_refused(bench: Bench, tmp_path: Path) -> None:
     (bench.data / "etc").mkdir()
     (bench.data / "link").symlink_to("etc")

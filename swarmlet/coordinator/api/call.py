@@ -77,7 +77,7 @@ class Desk(Protocol):
         """Mint a token for a device that waits, once."""
         ...
 
-    def deny(self, one: Pairing) -> None:
+    async def deny(self, one: Pairing) -> None:
         """Refuse a device that waits."""
         ...
 

@@ -79,7 +79,7 @@ async def approve(call: Call) -> PairingView:
 async def deny(call: Call) -> PairingView:
     """``POST /v1/pairings/{ref}/deny``. No command: the log has nothing of what strangers ask (D4)."""
     one = call.services.desk.find(call.params["ref"])
-    call.services.desk.deny(one)
+    await call.services.desk.deny(one)
     return show_pairing(call, one)
 
 

@@ -7,10 +7,19 @@ import random
 import pytest
 
 from swarmlet.coordinator import pairings
-from swarmlet.coordinator.pairings import FETCH_S, LIFE_S, MOST, MOST_OF_SOURCE, Came, Pairings, State
+from swarmlet.coordinator.pairings import (
+    FETCH_S,
+    LIFE_S,
+    MOST,
+    MOST_OF_SOURCE,
+    Approval,
+    Came,
+    Pairings,
+    State,
+)
 from swarmlet.errors import SwarmletError
 from swarmlet.link.messages import PairRequest
-from swarmlet.model.pairing import commitment
+from swarmlet.model.pairing import commitment, read_code
 from swarmlet.tokens.check import Refusal
 
 CLUSTER = "ab" * 16
@@ -39,6 +48,10 @@ class Devices:
         return self.table.reveal(made.pairing_id, value, b"e" * 32, KEY, now)
 
 
+def approval(jti: str, *allow: str) -> Approval:
+    return Approval(b"claims", jti, frozenset(allow))
+
+
 def code_of(refusal: object) -> str:
     assert isinstance(refusal, Refusal), refusal
     return refusal.code
@@ -50,7 +63,7 @@ def test_a_device_asks_is_approved_and_fetches_its_token() -> None:
     assert (one.state, len(one.code)) == (State.PENDING, 7)
     assert devices.table.pending(1.0) == (one,)
     assert devices.table.find(one.code.lower().replace("-", ""), 1.0) is one
-    assert devices.table.approve(one, b"claims", "aa", 2.0)
+    assert devices.table.approve(one, approval("aa"), 2.0)
     assert devices.table.pending(3.0) == ()
     assert devices.table.collect(one.pairing_id, 3.0).signed == b"claims"
 
@@ -61,12 +74,12 @@ def test_nobody_asks_where_pairing_is_off_and_whoever_waits_is_refused_when_it_i
     devices.table.turn(on=True)
     waiting, (offered, value) = devices.ask(), devices.begin()
     approved = devices.ask()
-    devices.table.approve(approved, b"claims", "aa", 0.0)
+    devices.table.approve(approved, approval("aa"), 0.0)
     devices.table.turn(on=False)
     assert code_of(devices.table.collect(waiting.pairing_id, 1.0)) == "SWL-119"
     assert code_of(devices.table.reveal(offered.pairing_id, value, b"e" * 32, KEY, 1.0)) == "SWL-119"
     assert devices.table.collect(approved.pairing_id, 1.0).signed == b"claims"
-    assert not devices.table.approve(waiting, b"claims", "bb", 1.0)
+    assert not devices.table.approve(waiting, approval("bb"), 1.0)
     assert devices.table.pending(1.0) == ()
 
 
@@ -164,22 +177,60 @@ def test_a_code_is_meant_whole_and_an_id_by_its_beginning() -> None:
         devices.table.find(one.code, 0.0)
 
 
+def test_what_reads_as_a_code_is_never_the_beginning_of_an_id() -> None:
+    devices = Devices()
+    one = devices.ask()
+    six = one.pairing_id[:6]
+    assert read_code(six) is not None
+    for reference in (six, f"{six[:3]}-{six[3:]}", six.upper()):
+        with pytest.raises(SwarmletError, match="SWL-618"):
+            devices.table.find(reference, 0.0)
+    one.code = read_code(six) or ""
+    assert devices.table.find(six, 0.0) is one
+
+
+def test_only_an_approval_gives_a_place_back() -> None:
+    devices = Devices()
+    waiting = [devices.ask() for _ in range(MOST_OF_SOURCE)]
+    assert code_of(devices.begin()[0]) == "SWL-122"
+    for number, one in enumerate(waiting):
+        assert devices.table.approve(one, approval(f"{number}"), 0.0)
+        assert devices.ask().state is State.PENDING
+        assert code_of(devices.begin()[0]) == "SWL-122"
+    assert devices.table.collect(waiting[0].pairing_id, 1.0).signed == b"claims"
+
+
+def test_an_approval_is_said_to_be_over_only_when_it_would_be_another() -> None:
+    devices = Devices()
+    one = devices.ask()
+    assert devices.table.over(one, frozenset({"exec"})) is None
+    devices.table.approve(one, approval("aa", "exec"), 0.0)
+    assert devices.table.over(one, frozenset({"exec"})) is None
+    other = devices.table.over(one, frozenset())
+    assert code_of(other) == "SWL-608"
+    assert "approved already, with --allow exec" in other.fields["detail"]
+    assert "token revoke aa" in other.fields["hint"]
+    shut = devices.ask()
+    devices.table.turn(on=False)
+    assert "discovery on" in devices.table.over(shut, frozenset()).fields["hint"]
+
+
 def test_what_was_denied_is_told_and_cannot_be_approved() -> None:
     devices = Devices()
     one = devices.ask()
     assert devices.table.deny(one) is None
     assert devices.table.deny(one) is None
-    assert not devices.table.approve(one, b"claims", "aa", 0.0)
+    assert not devices.table.approve(one, approval("aa"), 0.0)
     assert code_of(devices.table.collect(one.pairing_id, 0.0)) == "SWL-120"
     approved = devices.ask()
-    devices.table.approve(approved, b"claims", "aa", 0.0)
+    devices.table.approve(approved, approval("aa"), 0.0)
     assert "token revoke aa" in devices.table.deny(approved).fields["hint"]
 
 
 def test_an_approval_at_the_last_moment_can_still_be_fetched() -> None:
     devices = Devices()
     one, late = devices.ask(), devices.ask()
-    assert devices.table.approve(one, b"claims", "aa", LIFE_S - 0.01)
+    assert devices.table.approve(one, approval("aa"), LIFE_S - 0.01)
     assert devices.table.collect(one.pairing_id, LIFE_S + FETCH_S / 2).signed == b"claims"
-    assert not devices.table.approve(late, b"claims", "bb", LIFE_S)
+    assert not devices.table.approve(late, approval("bb"), LIFE_S)
     assert code_of(devices.table.collect(one.pairing_id, LIFE_S + FETCH_S)) == "SWL-121"
