@@ -112,6 +112,8 @@ class Views:
             connected=standing.connected,
             reconnects=standing.reconnects,
             heartbeats_sent=stats.get("heartbeats_out", 0),
+            heartbeats_acked=stats.get("heartbeats_acked", 0),
+            heartbeats_acked_us=stats.get("heartbeats_acked_us", 0),
             link_rx=stats.get("bytes_in", 0),
             link_tx=stats.get("bytes_out", 0),
             gossip_rx=stats.get("gossip_in", 0),

@@ -32,6 +32,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     connected: bool = False
     reconnects: int = 0
     heartbeats_sent: int = 0
+    heartbeats_acked: int = 0
+    heartbeats_acked_us: int = 0
     link_rx: int = 0
     link_tx: int = 0
     gossip_rx: int = 0
@@ -117,7 +119,11 @@ class Exposition:
 
 def families(snapshot: Snapshot) -> Iterator[Metric]:
     """Yield ``snapshot`` as metric families; what is unknown is left out, never zero."""
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415
+    from prometheus_client.core import (  # noqa: PLC0415
+        CounterMetricFamily,
+        GaugeMetricFamily,
+        SummaryMetricFamily,
+    )
 
     for name, field, meaning in GAUGES:
         value = getattr(snapshot, field)
@@ -147,6 +153,12 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
         "swarmlet_cluster_heartbeats",
         "Heartbeats sent since the agent started.",
         value=float(snapshot.heartbeats_sent),
+    )
+    yield SummaryMetricFamily(
+        "swarmlet_cluster_heartbeat_rtt_seconds",
+        "Seconds from the sending of heartbeats to their acknowledgement by the coordinator.",
+        count_value=float(snapshot.heartbeats_acked),
+        sum_value=snapshot.heartbeats_acked_us / 1e6,
     )
     yield CounterMetricFamily(
         "swarmlet_cluster_reconnects",

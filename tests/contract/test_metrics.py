@@ -30,6 +30,8 @@ FULL = Snapshot(
     connected=True,
     reconnects=3,
     heartbeats_sent=4,
+    heartbeats_acked=4,
+    heartbeats_acked_us=8_000,
     link_rx=100,
     link_tx=200,
     certificate_expiry_s=1_800_000_000.0,
@@ -71,6 +73,12 @@ def test_network_bytes_tell_both_directions():
         if sample.name == "swarmlet_network_bytes_total"
     }
     assert network == {"receive": 10.0, "transmit": 20.0}
+
+
+def test_the_round_trip_of_heartbeats_is_a_mean_over_time():
+    samples = {sample.name: sample.value for family in scrape() for sample in family.samples}
+    assert samples["swarmlet_cluster_heartbeat_rtt_seconds_count"] == 4
+    assert samples["swarmlet_cluster_heartbeat_rtt_seconds_sum"] == 0.008
 
 
 def test_every_metric_has_a_name_of_ours_a_unit_and_help():

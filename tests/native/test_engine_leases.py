@@ -39,6 +39,15 @@ def test_an_admitted_node_sends_heartbeats_and_python_hears_of_the_change_only(a
         assert both.client.told == []
 
 
+def test_the_round_trip_of_heartbeats_is_counted_by_the_node_alone(authority: Authority) -> None:
+    with pair(authority) as both:
+        both.member(heartbeat_ms=20)
+        mine = until(lambda: (now := both.client.engine.stats())["heartbeats_acked"] >= 20 and now)
+        assert mine["heartbeats_acked"] <= mine["heartbeats_out"]
+        assert 0 < mine["heartbeats_acked_us"] / mine["heartbeats_acked"] < 1e6
+        assert both.server.engine.stats()["heartbeats_acked"] == 0
+
+
 def test_the_lease_of_the_node_counts_from_sending_and_is_told_once(authority: Authority) -> None:
     with pair(authority) as both:
         number, _, _ = both.member(heartbeat_ms=20)

@@ -40,6 +40,8 @@ struct Entry {
     put_off: Option<Millis>,
     /// When its one live timer fires.
     timer: Option<Millis>,
+    /// The newest heartbeat, and when it was sent in microseconds, until it is acknowledged.
+    asked: Option<(u32, u64)>,
 }
 
 impl Entry {
@@ -64,6 +66,15 @@ impl Entry {
         self.put_off = None;
         self.keeper.beat(now)
     }
+}
+
+/// What an acknowledgement told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Acked {
+    /// How the node's own standing changed.
+    pub standing: Option<Standing>,
+    /// Microseconds since the heartbeat was sent, if it is the newest and was not acknowledged before.
+    pub round_us: Option<u64>,
 }
 
 /// The leases of all identities used by outbound connections.
@@ -114,14 +125,18 @@ impl Keepers {
     }
 
     /// Takes an acknowledgement that came on `conn`.
-    pub fn acked(&mut self, uid: &Uid, conn: u64, seq: u32, now: Millis) -> Option<Standing> {
-        let entry = self
-            .nodes
-            .get_mut(uid)
-            .filter(|entry| entry.conn == Some(conn))?;
+    pub fn acked(&mut self, uid: &Uid, conn: u64, seq: u32, now: Millis, now_us: u64) -> Acked {
+        let mine = |entry: &&mut Entry| entry.conn == Some(conn);
+        let Some(entry) = self.nodes.get_mut(uid).filter(mine) else {
+            return Acked::default();
+        };
         let standing = entry.keeper.acked(seq, now);
+        let newest = entry.asked.take_if(|(number, _)| *number == seq);
         self.arm(*uid);
-        standing
+        Acked {
+            standing,
+            round_us: newest.map(|(_, sent_us)| now_us.saturating_sub(sent_us)),
+        }
     }
 
     /// Notes that `conn` ended: no more heartbeats, but the lease runs on.
@@ -139,7 +154,7 @@ impl Keepers {
     }
 
     /// Reports everything that is due.
-    pub fn due(&mut self, now: Millis, report: &mut impl FnMut(Due)) {
+    pub fn due(&mut self, now: Millis, now_us: u64, report: &mut impl FnMut(Due)) {
         while let Some(Reverse((at, uid))) = self.timers.peek().copied() {
             if at > now {
                 return;
@@ -161,6 +176,7 @@ impl Keepers {
                 });
             }
             if let Some((conn, seq)) = entry.conn.zip(entry.beat(now, random)) {
+                entry.asked = Some((seq, now_us));
                 report(Due::Beat { conn, seq });
             }
             self.arm(uid);

@@ -82,6 +82,10 @@ counters! {
     heartbeats_in,
     /// Heartbeats sent.
     heartbeats_out,
+    /// Acknowledgements of the newest heartbeat, each counted once.
+    heartbeats_acked,
+    /// Microseconds from the sending of those heartbeats to their acknowledgement, all together.
+    heartbeats_acked_us,
     /// Gossip packets taken.
     gossip_in,
     /// Datagrams that were no gossip of a member: junk, forged, replayed, of an epoch that is over.

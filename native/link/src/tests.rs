@@ -31,8 +31,12 @@ fn frame_event(bytes: usize) -> Event {
 
 fn due(keepers: &mut Keepers, now: u64) -> Vec<Due> {
     let mut found = Vec::new();
-    keepers.due(now, &mut |one| found.push(one));
+    keepers.due(now, now * 1000, &mut |one| found.push(one));
     found
+}
+
+fn acked(keepers: &mut Keepers, conn: u64, seq: u32, now: u64) -> Option<Standing> {
+    keepers.acked(&UID, conn, seq, now, now * 1000).standing
 }
 
 #[test]
@@ -130,7 +134,7 @@ fn heartbeats_begin_at_once_and_keep_to_their_interval_give_or_take_a_tenth() {
             let Due::Beat { conn: 5, seq } = one else {
                 panic!("{one:?}")
             };
-            keepers.acked(&UID, 5, seq, now);
+            acked(&mut keepers, 5, seq, now);
             times.push(now);
         }
     }
@@ -149,8 +153,8 @@ fn a_lease_outlives_its_connection_and_lapses_once() {
     let mut keepers = Keepers::default();
     keepers.granted(UID, 5, Lease::new(1000, 3000).unwrap(), 0);
     assert_eq!(due(&mut keepers, 0), [Due::Beat { conn: 5, seq: 1 }]);
-    assert_eq!(keepers.acked(&UID, 4, 1, 10), None, "of another connection");
-    assert_eq!(keepers.acked(&UID, 5, 1, 10), Some(Standing::Held));
+    assert_eq!(acked(&mut keepers, 4, 1, 10), None, "of another connection");
+    assert_eq!(acked(&mut keepers, 5, 1, 10), Some(Standing::Held));
     keepers.disconnected(&UID, 5);
     assert_eq!(due(&mut keepers, 1999), []);
     assert_eq!(
@@ -170,18 +174,44 @@ fn a_newer_connection_goes_on_with_the_lease_and_an_older_one_cannot_end_it() {
     let lease = Lease::new(1000, 3000).unwrap();
     keepers.granted(UID, 5, lease, 0);
     due(&mut keepers, 0);
-    keepers.acked(&UID, 5, 1, 0);
+    acked(&mut keepers, 5, 1, 0);
     keepers.granted(UID, 6, lease, 1500);
     keepers.disconnected(&UID, 5);
     assert_eq!(due(&mut keepers, 1500), [Due::Beat { conn: 6, seq: 2 }]);
     assert_eq!(
-        keepers.acked(&UID, 6, 2, 1501),
+        acked(&mut keepers, 6, 2, 1501),
         None,
         "it was held all the time"
     );
     assert!(!due(&mut keepers, 2600)
         .iter()
         .any(|one| matches!(one, Due::Lapsed { .. })));
+}
+
+#[test]
+fn the_round_trip_of_the_newest_heartbeat_is_told_once() {
+    let mut keepers = Keepers::default();
+    let mut round = |seq: u32, now_us: u64, keepers: &mut Keepers| {
+        keepers.acked(&UID, 5, seq, now_us / 1000, now_us).round_us
+    };
+    keepers.granted(UID, 5, Lease::new(1000, 3000).unwrap(), 0);
+    due(&mut keepers, 0);
+    assert_eq!(round(9, 700, &mut keepers), None, "it was never sent");
+    assert_eq!(round(1, 700, &mut keepers), Some(700));
+    assert_eq!(round(1, 800, &mut keepers), None, "told already");
+    keepers.hurry(40);
+    due(&mut keepers, 40);
+    keepers.hurry(50);
+    due(&mut keepers, 50);
+    assert_eq!(round(2, 50_900, &mut keepers), None, "there is a newer one");
+    assert_eq!(round(3, 51_250, &mut keepers), Some(1_250));
+    keepers.hurry(60);
+    due(&mut keepers, 60);
+    assert_eq!(
+        round(4, 59_000, &mut keepers),
+        Some(0),
+        "never below nothing"
+    );
 }
 
 #[test]

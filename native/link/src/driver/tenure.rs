@@ -9,6 +9,7 @@ use swarmlet_core::lease::Transition;
 use swarmlet_core::Uid;
 
 use super::{Driver, MOST_BEHIND};
+use crate::clock::boot_us;
 use crate::conn::{Conn, Phase};
 use crate::ending::Ending;
 use crate::event::{Event, EventQueue};
@@ -111,7 +112,14 @@ impl Driver {
         let Some(uid) = conn.node.filter(|_| conn.admitted) else {
             return Err(Ending::protocol("an acknowledgement without a heartbeat"));
         };
-        if let Some(Standing::Held) = self.keepers.acked(&uid, conn.id, ack.seq, self.now) {
+        let acked = self
+            .keepers
+            .acked(&uid, conn.id, ack.seq, self.now, boot_us());
+        if let Some(round_us) = acked.round_us {
+            self.shared.stats.heartbeats_acked.up();
+            self.shared.stats.heartbeats_acked_us.add(round_us);
+        }
+        if let Some(Standing::Held) = acked.standing {
             self.tell_standing(conn.id, Standing::Held, 0);
         }
         Ok(())
@@ -143,7 +151,8 @@ impl Driver {
             self.tell_transition(Some(change));
         }
         let mut due = Vec::new();
-        self.keepers.due(self.now, &mut |one| due.push(one));
+        self.keepers
+            .due(self.now, boot_us(), &mut |one| due.push(one));
         for one in due {
             match one {
                 Due::Beat { conn, seq } => self.beat(conn, seq),
