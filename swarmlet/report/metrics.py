@@ -157,7 +157,7 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     yield SummaryMetricFamily(
         "swarmlet_cluster_heartbeat_rtt_seconds",
         "Seconds from the sending of heartbeats to their acknowledgement by the coordinator.",
-        count_value=float(snapshot.heartbeats_acked),
+        count_value=snapshot.heartbeats_acked,
         sum_value=snapshot.heartbeats_acked_us / 1e6,
     )
     yield CounterMetricFamily(

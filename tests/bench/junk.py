@@ -1,7 +1,7 @@
 """What a flood of junk at its gossip costs a node: how long heartbeats take, and questions to their thread.
 
-The same flood at a socket that nobody reads tells how much of it is the machine's, which sends the flood too. A
-real one comes from another machine, so the sender here runs only when nobody else wants its core.
+The same flood at a socket that nobody reads tells how much of it is the machine's, which sends the flood too.
+A real one comes from another machine, so the sender here runs only when nobody else wants its core.
 """
 
 from __future__ import annotations
