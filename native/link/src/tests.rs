@@ -191,7 +191,7 @@ fn a_newer_connection_goes_on_with_the_lease_and_an_older_one_cannot_end_it() {
 #[test]
 fn the_round_trip_of_the_newest_heartbeat_is_told_once() {
     let mut keepers = Keepers::default();
-    let mut round = |seq: u32, now_us: u64, keepers: &mut Keepers| {
+    let round = |seq: u32, now_us: u64, keepers: &mut Keepers| {
         keepers.acked(&UID, 5, seq, now_us / 1000, now_us).round_us
     };
     keepers.granted(UID, 5, Lease::new(1000, 3000).unwrap(), 0);
