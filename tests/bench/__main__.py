@@ -28,6 +28,7 @@ NAMES = (
     "heartbeats",
     "nodes",
     "gossip",
+    "simulated",
     "junk",
     "idle",
     "image",

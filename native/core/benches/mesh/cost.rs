@@ -8,6 +8,7 @@ use swarmlet_core::mesh::{
 };
 
 use crate::codec::Plain;
+use crate::figure;
 use crate::mesh_support::keys::{uid_of, Signatures};
 use crate::mesh_support::net::addr_of;
 use crate::mesh_support::{message, EPOCH_MS, MS};
@@ -260,16 +261,22 @@ pub fn run() {
         "\nthousand packets a CPU second: a ping with {STATEMENTS} statements, and its answer"
     );
     for members in [100, 1000, 10_000] {
+        let known = (ours(members, false, false), theirs(members, false));
+        let news = (ours(members, true, false), theirs(members, true));
         println!(
             "  {members} members: nothing new: swarmlet {:.0}, foca {:.0}; all new: swarmlet {:.0}, with rounds of \
              gossip {:.0}, foca {:.0}; swarmlet opened, nothing new, answer sealed {:.0}",
-            ours(members, false, false),
-            theirs(members, false),
-            ours(members, true, false),
+            known.0,
+            known.1,
+            news.0,
             ours(members, true, true),
-            theirs(members, true),
+            news.1,
             sealed(members),
         );
+        for (what, (mine, theirs)) in [("nothing new", known), ("all new", news)] {
+            let what = format!("gossip packets a CPU second, {members} members, {what}");
+            figure(&what, "1/s", mine * 1e3, theirs * 1e3);
+        }
     }
     for length in [20, 400, 1142] {
         let (seal, open) = encryption(length);
@@ -338,5 +345,6 @@ pub fn memory() {
         grown / 1e6,
         grown / 1e4
     );
+    figure("memory of a member among 10,000", "bytes", grown / 1e4, "");
     drop((made, world));
 }

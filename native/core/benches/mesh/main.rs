@@ -1,5 +1,6 @@
 //! The mesh beside foca 1.0 (SWIM) in the same simulated network, and what a packet costs: `cargo bench -p
 //! swarmlet-core --bench mesh`. `SWARMLET_BENCH=memory,storm,events,pauses,crash,idle,cost` chooses; sizes are arguments.
+//! With `SWARMLET_FIGURES` set, lines that begin with `figure` and a tab tell the same to a program.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -36,6 +37,18 @@ fn seconds(us: Option<u64>) -> String {
     us.map_or("never".to_owned(), |us| format!("{:.2} s", us as f64 / 1e6))
 }
 
+/// Tells a program what was measured, here and of the peer; an empty text for what never happened.
+fn figure(what: &str, unit: &str, mine: impl std::fmt::Display, theirs: impl std::fmt::Display) {
+    if std::env::var_os("SWARMLET_FIGURES").is_some() {
+        println!("figure\t{what}\t{unit}\t{mine}\t{theirs}");
+    }
+}
+
+/// Seconds for [`figure`].
+fn plain(us: Option<u64>) -> String {
+    us.map_or(String::new(), |us| (us as f64 / 1e6).to_string())
+}
+
 fn net() -> Net {
     Net {
         latency_us: (200, 2000),
@@ -47,6 +60,7 @@ fn net() -> Net {
 fn storm(first: u64, sizes: &[usize]) {
     println!("\njoint start: all see all (packets, megabytes a node)");
     for nodes in sizes.iter().copied() {
+        let (mut mine, mut theirs) = (Vec::new(), Vec::new());
         for seed in first..first + RUNS {
             let mut sim = ours(seed, nodes, net());
             sim.keep_told = false;
@@ -55,6 +69,7 @@ fn storm(first: u64, sizes: &[usize]) {
                 (sum.0 + node.sent.0, sum.1 + node.sent.1)
             });
             let each = |total: u64| total as f64 / nodes as f64;
+            mine.push(took);
             print!(
                 "  {nodes} nodes, seed {seed}: swarmlet {} ({:.0}, {:.2}, and {:.2} by the link)",
                 seconds(took),
@@ -66,6 +81,7 @@ fn storm(first: u64, sizes: &[usize]) {
             let limit = if nodes > 200 { 120 } else { 600 };
             let took = peer.until(20 * MS, limit * SECOND, |sim| sim.unseen() == 0);
             let (bytes, packets) = peer.sent;
+            theirs.push(took);
             println!(
                 "; foca {} ({:.0}, {:.2}), {} pairs unseen",
                 seconds(took),
@@ -74,6 +90,12 @@ fn storm(first: u64, sizes: &[usize]) {
                 peer.unseen()
             );
         }
+        let worst = |mut times: Vec<Option<u64>>| {
+            times.sort_unstable_by_key(|time| time.unwrap_or(u64::MAX));
+            plain(times.last().copied().flatten())
+        };
+        let what = format!("{nodes} started together: all see all, worst of {RUNS}");
+        figure(&what, "s", worst(mine), worst(theirs));
     }
 }
 
@@ -119,6 +141,11 @@ fn events(first: u64, sizes: &[usize]) {
                 seconds(theirs.1),
                 theirs.2
             );
+            let about = format!("{nodes} nodes, {} % loss", loss / 10);
+            let what = format!("an event to 99 %: {about}, worst of 8");
+            figure(&what, "s", plain(mine.0), plain(theirs.0));
+            let what = format!("events of 8 that somebody missed: {about}");
+            figure(&what, "events", mine.2, theirs.2);
         }
     }
 }
@@ -137,6 +164,7 @@ fn worst(
 /// the truth while it lasts.
 fn pauses(first: u64) {
     println!("\nalarms while members 30 to 59 of 60 pause, 200 s, 5 runs: about who never paused, about who did");
+    let (mut false_mine, mut false_theirs) = (0, 0);
     for (least, most, at_once, loss) in [
         (500 * MS, 8500 * MS, 4, 10),
         (5 * SECOND, 30 * SECOND, 8, 10),
@@ -173,7 +201,11 @@ fn pauses(first: u64) {
             theirs[0],
             theirs[1]
         );
+        false_mine += mine[0];
+        false_theirs += theirs[0];
     }
+    let what = "alarms about healthy members while others pause";
+    figure(what, "alarms", false_mine, false_theirs);
 }
 
 /// Time until a crash is known to all.
@@ -196,14 +228,15 @@ fn crash(first: u64, sizes: &[usize]) {
             peer.crash(3);
             theirs.push(peer.until(20 * MS, 120 * SECOND, |sim| sim.unaware(3) == 0));
         }
-        let show = |mut times: Vec<Option<u64>>| {
-            times.sort_unstable_by_key(|time| time.unwrap_or(u64::MAX));
-            format!("{} {}", seconds(times[5]), seconds(times[9]))
-        };
+        mine.sort_unstable_by_key(|time| time.unwrap_or(u64::MAX));
+        theirs.sort_unstable_by_key(|time| time.unwrap_or(u64::MAX));
+        let show = |times: &[Option<u64>]| format!("{} {}", seconds(times[5]), seconds(times[9]));
+        let what = format!("a crash known to all of {nodes}, median of 10");
+        figure(&what, "s", plain(mine[5]), plain(theirs[5]));
         println!(
             "  {nodes} nodes: swarmlet {}; foca {}",
-            show(mine),
-            show(theirs)
+            show(&mine),
+            show(&theirs)
         );
     }
 }
