@@ -41,7 +41,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, tuple[str, ...]]:
-    """Parse ``argv``; what follows a bare ``--`` is returned apart, untouched.
+    """Parse ``argv``; what follows a bare ``--`` is returned apart, untouched, for a command that runs it.
+
+    For every other one ``--`` ends its options, and what follows are its arguments.
 
     Raises:
         SwarmletError: ``SWL-400`` naming the unknown word and its near miss.
@@ -49,13 +51,20 @@ def parse(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, tupl
     words, rest = _split(list(argv))
     commands = _walk(parser, words)
     _check_commands(parser, words)
+    active = commands[-1]
+    if rest and not (isinstance(active, Parser) and active.takes_command):
+        words, rest = [*words, "--", *rest], ()
     namespace, unknown = parser.parse_known_args(words)
+    unknown = [word for word in unknown if word != "--"]
     if unknown:
-        active = commands[-1]
         known = [option for one in commands for action in one._actions for option in action.option_strings]  # noqa: SLF001
         if isinstance(active, Parser) and active.takes_command:
             first = namespace.image if namespace.image in words[: words.index(unknown[0])] else None
             raise _misplaced(active.prog, first, unknown, known, plain=words[-len(unknown) :] == unknown)
+        if not unknown[0].startswith("-") or "--" in words[: words.index(unknown[0])]:
+            raise error(
+                "SWL-400", detail=f"{active.prog} has no use for {unknown[0]}", hint=f"{active.prog} --help"
+            )
         raise _unknown(active.prog, unknown[0], known)
     return namespace, rest
 

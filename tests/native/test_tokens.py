@@ -231,6 +231,14 @@ def test_white_space_around_a_token_is_no_part_of_it() -> None:
     assert native.Token.parse(f" \t{text}\r\n").signed == native.Token.parse(text).signed
 
 
+def test_the_mark_that_some_editors_begin_a_file_with_is_no_part_of_it() -> None:
+    text = read("tokens.txt")["token.text"].decode()
+    assert native.Token.parse(f"\ufeff{text}\r\n").signed == native.Token.parse(text).signed
+    for other in (f"\ufeff\ufeff{text}", f"{text}\ufeff", f" \ufeff{text}"):
+        with pytest.raises(native.NativeError):
+            native.Token.parse(other)
+
+
 def test_a_seed_makes_no_token_of_other_claims() -> None:
     claims = native.encode_claims(example(native.TokenSeed.generate()))
     with pytest.raises(native.NativeError, match="token-seed"):

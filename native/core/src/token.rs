@@ -167,6 +167,9 @@ impl fmt::Debug for Seed {
     }
 }
 
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A received token, whole and in bounds. Whether its signature is good, only the coordinator can tell.
 pub struct Token {
     signed: Vec<u8>,
@@ -175,11 +178,12 @@ pub struct Token {
 }
 
 impl Token {
-    /// Reads a token's text; white space around it is ignored.
+    /// Reads a token's text; white space around it is ignored, and so is the mark that some editors begin a file with.
     ///
     /// # Errors
     /// See [`TokenError`]. The first rule that is broken is told, from the outside in.
     pub fn parse(text: &[u8]) -> Result<Self, TokenError> {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let text = text.trim_ascii();
         let coded = text
             .strip_prefix(PREFIX.as_bytes())

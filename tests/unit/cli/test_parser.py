@@ -49,10 +49,25 @@ def test_a_missing_value_is_a_usage_error(parser: Parser) -> None:
     assert caught.value.code == "SWL-400"
 
 
-def test_what_follows_two_dashes_is_left_alone(parser: Parser) -> None:
-    namespace, rest = parse(parser, ["nodes", "ls", "-o", "json", "--", "sh", "-c", "echo --expirs", "--"])
+def test_what_follows_two_dashes_is_left_alone_for_a_command_that_runs_it(parser: Parser) -> None:
+    work = parser._subparsers._group_actions[0].add_parser("run")  # type: ignore[union-attr]
+    work.takes_command = True
+    add_output(work)
+    namespace, rest = parse(parser, ["run", "-o", "json", "--", "sh", "-c", "echo --expirs", "--"])
     assert namespace.output == "json"
     assert rest == ("sh", "-c", "echo --expirs", "--")
+
+
+def test_for_every_other_command_two_dashes_end_the_options(parser: Parser) -> None:
+    show = parser._subparsers._group_actions[0].add_parser("show")  # type: ignore[union-attr]
+    add_output(show)
+    show.add_argument("which")
+    namespace, rest = parse(parser, ["show", "-o", "json", "--", "-x"])
+    assert (namespace.which, rest) == ("-x", ())
+    for words in (["show", "a", "--", "--output"], ["nodes", "ls", "--", "a"], ["nodes", "ls", "a"]):
+        with pytest.raises(SwarmletError, match=f"has no use for {words[-1]}"):
+            parse(parser, words)
+    assert parse(parser, ["nodes", "ls", "--"])[1] == ()
 
 
 @pytest.mark.parametrize(("value", "near"), [("yml", "yaml"), ("jsn", "json"), ("wid", "wide")])
