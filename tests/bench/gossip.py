@@ -25,7 +25,9 @@ _PATTERNS = {
     "lost": re.compile(rb'the mesh tells: unreachable".*"about": ?"([^"]+)"'),
     "event": re.compile(rb'the mesh tells: event".*"text": ?"([^"]+)"'),
 }
+_START_BAR = 0.25
 _EVENT_BAR = 0.25
+_CRASH_BAR = 0.4
 _TOGETHER_BAR = 1.5
 _PEER = "serf"
 _DEADLINE_S = 180.0
@@ -131,7 +133,7 @@ def _measure(plan: Plan, herd: _Herd, together: tuple[float, float] | None) -> _
     time.sleep(plan.pick(20, 3))
     cpu = statistics.mean(used / passed for passed, used in (meter.read() for meter in meters))
     events = [_event(herd, f"event-{number}") for number in range(plan.pick(8, 2))]
-    crashes = [_crash(herd, name) for name in list(herd.processes)[1 : plan.pick(6, 2)]]
+    crashes = [_crash(herd, name) for name in list(herd.processes)[1 : plan.pick(10, 2)]]
     return _Times(together, [one for one in events if one], [one for one in crashes if one], memory, cpu)
 
 
@@ -165,23 +167,25 @@ def _compared(count: int, ours: _Times, theirs: _Times | None, why: str) -> Iter
         f"at each 10 ms; from the start of the processes, of which ours first join with a token: {whole}{why}"
     )
     first, second = (None if one.together is None else one.together[1] for one in (ours, peer))
-    yield _figure(f"{count} nodes started at once: all see all", first, second, "s", note)
-    figure = _figure(
-        f"an event to all of {count}",
-        _middle(ours.events),
-        _middle(peer.events),
-        "s",
-        f"{_both(ours.events, peer.events)}; from the first that heard it to the last",
-    )
-    figure.bar = f"{_EVENT_BAR:g}x"
-    figure.met = None if figure.ratio is None else figure.ratio <= _EVENT_BAR
-    yield figure
+    what = f"{count} nodes started at once: all see all"
+    yield _barred(_figure(what, first, second, "s", note), _START_BAR)
+    what = f"an event to all of {count}"
+    note = f"{_both(ours.events, peer.events)}; from the first that heard it to the last"
+    yield _barred(_figure(what, _middle(ours.events), _middle(peer.events), "s", note), _EVENT_BAR)
+    what = f"a crash known to all of {count}"
     note = f"{_both(ours.crashes, peer.crashes)}; from kill -9; both probe once a second"
-    yield _figure(f"a crash known to all of {count}", _middle(ours.crashes), _middle(peer.crashes), "s", note)
+    yield _barred(_figure(what, _middle(ours.crashes), _middle(peer.crashes), "s", note), _CRASH_BAR)
     scope = "median; ours is the whole agent, the peer's does membership alone"
     yield _figure("memory of a member", ours.memory, peer.memory or None, "MB RSS", scope)
     cpu, other = ours.cpu * 100, peer.cpu * 100 or None
     yield _figure(f"processor of a quiet member of {count}", cpu, other, "% of a core", "mean of all")
+
+
+def _barred(figure: Figure, bar: float) -> Figure:
+    """Hold a figure to a ratio to the peer's, at most."""
+    figure.bar = f"{bar:g}x"
+    figure.met = None if figure.ratio is None else figure.ratio <= bar
+    return figure
 
 
 def _figure(what: str, ours: float | None, theirs: float | None, unit: str, note: str) -> Figure:
