@@ -179,6 +179,9 @@ class Agent:
     async def _locked(self) -> int:
         known = await asyncio.to_thread(self._load)
         self._joined = known is not None
+        if known is not None:
+            # Of a join that was cut off after its identity was saved.
+            await asyncio.to_thread(self._vault.forget_joining)
         token = None
         if known is None:
             # It may be typed on a terminal: a signal must still be heard.
@@ -248,13 +251,14 @@ class Agent:
         # A member never joins again: a megabyte that most starts do without.
         from swarmlet.agent.joining import Newcomer, become_member  # noqa: PLC0415
 
+        paired = token is None
         if token is None and self._options.ask is not None:
             from swarmlet.agent.pairing import approved  # noqa: PLC0415 - as above
 
             token = await self._or_stopped(approved(me, roads, self._options.ask, self._steps))
         if token is None:
             return None
-        newcomer = Newcomer(me, roads, self._vault, token, self._options.timeout_s)
+        newcomer = Newcomer(me, roads, self._vault, token, self._options.timeout_s, paired)
         made = await self._or_stopped(become_member(newcomer, self._steps))
         self._joined = made is not None
         return made

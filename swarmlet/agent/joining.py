@@ -21,6 +21,9 @@ from swarmlet.link.engine import Connection
 from swarmlet.link.messages import Admitted
 from swarmlet.tokens.claims import Claims
 
+#: How long an approved device tries where nothing answers, in seconds; its token is good for twice that.
+_APPROVED_S = 300.0
+
 
 class Entrance:
     """The ways out, with the token's pins and no identity; fits ``join.World``."""
@@ -66,6 +69,7 @@ class Newcomer(NamedTuple):
     vault: Vault
     token: Token
     timeout_s: float | None = None
+    paired: bool = False
 
 
 async def become_member(newcomer: Newcomer, steps: Steps) -> Credentials:
@@ -92,7 +96,9 @@ async def become_member(newcomer: Newcomer, steps: Steps) -> Credentials:
         pins=claims.ca_pins,
         expires_s=claims.expires_s,
         data_dir=config.data_dir,
-        timeout_s=newcomer.timeout_s,
+        # Its token is nowhere else: two people would have to compare a code again.
+        timeout_s=_APPROVED_S if newcomer.paired and newcomer.timeout_s is None else newcomer.timeout_s,
+        resumes=not newcomer.paired,
     )
     application = Application(
         token=newcomer.token,

@@ -33,6 +33,11 @@ from swarmlet.workloads.supervisor import Supervisor
 AGENT_S = 90.0
 
 
+_DAMAGED = (
+    "its identity was damaged, so that nobody could be told which node left:  stratoswarm nodes rm NAME"
+)
+
+
 class LeaveView(View, frozen=True, kw_only=True):
     """What a leave did. ``told`` is false when it was forced and the cluster still lists the node."""
 
@@ -64,22 +69,35 @@ async def leave(config: Config, *, force: bool = False) -> LeaveView:
 
 async def _leave_alone(config: Config, *, force: bool) -> LeaveView:
     vault = Vault(config.data_dir)
-    known = await asyncio.to_thread(_load, vault, force=force)
-    if known is None:
+    if await asyncio.to_thread(_is_nobody, vault):
+        # Of a join that was never answered: its key is of no use to a device that wants out.
+        await asyncio.to_thread(vault.forget_joining)
         raise error("SWL-307", path=config.data_dir)
     lock = datadir.lock(config.data_dir)
     try:
+        known = await asyncio.to_thread(_load, vault, force=force)
+        if known is None:
+            await asyncio.to_thread(vault.wipe)
+            return LeaveView(left=True, node=None, told=False, detail=_DAMAGED)
         return await _Leaving(config, vault, known).run(force=force)
     finally:
         os.close(lock)
 
 
+def _is_nobody(vault: Vault) -> bool:
+    """Say whether there is no identity at all, not even a damaged one."""
+    try:
+        return vault.load() is None
+    except SwarmletError:
+        return False
+
+
 def _load(vault: Vault, *, force: bool) -> Credentials | None:
+    """Return who this is; ``None`` for an identity that is damaged and to be removed all the same."""
     try:
         return vault.load()
     except SwarmletError as failure:
         if force and failure.code == "SWL-300":
-            vault.wipe()
             return None
         raise
 

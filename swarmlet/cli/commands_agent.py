@@ -223,7 +223,12 @@ def leave(args: argparse.Namespace, render: Renderer) -> Exit:
     if done.node:
         render.out(done.node)
     told = "the cluster was told" if done.told else "the cluster could not be told and still lists it"
-    render.say(f"this device left; its identity and its work were removed; {told}")
+    if done.node is None:
+        render.say(
+            f"the damaged identity was removed; what still runs here for the cluster was let be; {told}"
+        )
+    else:
+        render.say(f"this device left; its identity and its work were removed; {told}")
     if done.detail:
         render.warn(done.detail)
     if contained():

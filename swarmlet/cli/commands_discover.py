@@ -129,6 +129,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         hint: What was found, as the beginning of a sentence.
         why: Why it is nowhere.
         candidates: The clusters that answered; where an address was given, those that answered there.
+        unreached: Why nothing answered at the address that was given.
     """
 
     proven: str
@@ -139,6 +140,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     hint: str
     why: str
     candidates: tuple[Candidate, ...]
+    unreached: str
 
 
 def _find_again(
@@ -157,7 +159,7 @@ def _find(args: argparse.Namespace, config: Config, token: Token | None, render:
 
     Raises:
         SwarmletError: ``SWL-212``; it is nowhere. ``SWL-117``, ``SWL-123``; there is no token, and no cluster
-            to ask or more than one.
+            to ask or more than one. ``SWL-200``; nothing answers at the address that was given.
     """
     if token is None:
         return _find_any(args, config, render)
@@ -176,6 +178,9 @@ def _find(args: argparse.Namespace, config: Config, token: Token | None, render:
 def _find_any(args: argparse.Namespace, config: Config, render: Renderer) -> Whereabouts:
     render.say("there is no join token; looking for a cluster that takes devices by approval")
     told = _apart(args, config, None, min(args.timeout, _ANY_S))
+    if not told.candidates and config.cluster:
+        # It was said where to look: a token would not make anything answer there.
+        raise error("SWL-200", address=config.cluster, detail=told.unreached or "nothing answered")
     if not told.candidates:
         raise error("SWL-117", found=told.hint)
     if len(told.candidates) > 1:
@@ -249,6 +254,7 @@ def _search(args: argparse.Namespace, config: Config, token: Token | None, timeo
         hint=_hint(view),
         why=_why(view),
         candidates=_candidates(view, DIRECT if config.cluster else ""),
+        unreached=next((_plain(one.problem) for one in view.unreached if DIRECT in one.ways), ""),
     )
 
 

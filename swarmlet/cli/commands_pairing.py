@@ -17,6 +17,9 @@ from swarmlet.model.requests import ApproveRequest, PairingRequest
 from swarmlet.model.text import printable
 from swarmlet.model.views import ClusterView, PairingList, PairingView
 
+#: A device asks every two seconds; this long without is no slow line any more.
+_SILENT_MS = 15_000
+
 
 def add_discovery(parser: Parser) -> None:
     """Add the options of ``cluster discovery``."""
@@ -74,10 +77,19 @@ def pending(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
 
 def _table(items: Sequence[PairingView]) -> tuple[tuple[str, ...], list[list[str]]]:
     rows = [
-        [one.code, one.name, one.node_class, one.hardware, one.seen, age(one.left_ms), one.pairing_id[:8]]
+        [
+            one.code,
+            one.name,
+            one.node_class,
+            one.hardware,
+            one.seen,
+            age(one.silent_ms),
+            age(one.left_ms),
+            one.pairing_id[:8],
+        ]
         for one in items
     ]
-    return ("CODE", "NAME", "CLASS", "HARDWARE", "ADDRESS", "LEFT", "ID"), rows
+    return ("CODE", "NAME", "CLASS", "HARDWARE", "ADDRESS", "ASKED", "LEFT", "ID"), rows
 
 
 def add_approve(parser: Parser) -> None:
@@ -103,7 +115,7 @@ def approve(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
     if asked is not None:
         which = asked.pairing_id
         if not args.yes:
-            _compare(asked)
+            _compare(asked, render)
     elif read_code(which) is None:
         raise error("SWL-618", name=printable(which, 40))
     allow = tuple(word.strip() for word in args.allow.split(",") if word.strip())
@@ -112,6 +124,10 @@ def approve(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
     )
     name = printable(one.name)
     render.out(name)
+    if one.silent_ms > _SILENT_MS:
+        render.warn(
+            f"{name} has not asked for {age(one.silent_ms)}: it may be gone, or show another code by now"
+        )
     render.say(f"{name} at {one.seen} is approved and joins within seconds: stratoswarm nodes ls")
     render.say(f"to take it back: stratoswarm cluster token revoke {one.token[:12]} --cascade")
     return Exit.DONE
@@ -134,7 +150,7 @@ def _named_by_id(admin: Admin, reference: str) -> PairingView | None:
     return waiting[resolve(reference, ids, "SWL-618")] if matches(reference, ids) else None
 
 
-def _compare(one: PairingView) -> None:
+def _compare(one: PairingView, render: Renderer) -> None:
     """Ask whether the device shows the code of this request; an id alone proves nothing.
 
     Raises:
@@ -143,9 +159,8 @@ def _compare(one: PairingView) -> None:
     hint = "stratoswarm nodes approve CODE  with the code that the device shows"
     if not sys.stdin.isatty():
         raise error("SWL-400", detail="an ID is approved only after the codes were compared", hint=hint)
-    sys.stderr.write(f"does {printable(one.name)} at {one.seen} show the code {one.code} ? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+    answer = render.ask(f"does {printable(one.name)} at {one.seen} show the code {one.code} ? [y/N] ")
+    if answer.strip().lower() not in {"y", "yes"}:
         raise error(
             "SWL-400", detail="the codes were not compared", hint=f"{hint},  or  stratoswarm nodes deny"
         )

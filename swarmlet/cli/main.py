@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from swarmlet.cli.render import Renderer
+from swarmlet.cli.render import ReaderGoneError, Renderer
 from swarmlet.config.load import outside
 from swarmlet.errors import Exit, SwarmletError, error
 
@@ -34,6 +34,14 @@ def guarded(words: Sequence[str], run: Callable[[], int]) -> int:
         words: The arguments, to know whether ``--debug`` asks for tracebacks.
         run: The command.
     """
+    _stand_in_for_closed()
+    try:
+        return _told(words, run)
+    finally:
+        _let_go()
+
+
+def _told(words: Sequence[str], run: Callable[[], int]) -> int:
     debug = "--debug" in words
     render = Renderer(color="--no-color" not in words and takes_color())
     try:
@@ -46,21 +54,31 @@ def guarded(words: Sequence[str], run: Callable[[], int]) -> int:
         return render.fail(failure)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output went away (head, less): that is its choice, not an error of ours.
-        _drop_output()
+    except ReaderGoneError:
         return Exit.DONE
     except Exception as failure:  # noqa: BLE001 - the last resort: no traceback reaches a user
         if debug:
             _show_traceback()
-        if isinstance(failure, OSError) and failure.errno in _FULL:
-            _drop_output()
         return render.fail(_named(failure))
 
 
-def _drop_output() -> None:
+def _stand_in_for_closed() -> None:
+    """Open nothing in place of streams that were closed before we began.
+
+    Without it the next file that is opened has the number of one, and whatever is written there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - for good
+
+
+def _let_go() -> None:
     """Let what is left of the output go nowhere: at its end the interpreter would fail at it once more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _hear_the_end() -> None:

@@ -1,5 +1,8 @@
 """The only owner of print: data on stdout, narration on stderr, colour only where a person looks.
 
+Data that cannot be written is a failure. Narration that cannot be (a full disk, a pipe that nobody reads, a
+terminal that is gone) is dropped: what it tells of goes on.
+
 Takes values and rows, never decides what they mean. Off a terminal, or with ``NO_COLOR`` or ``--no-color``,
 no escape code is written.
 """
@@ -32,6 +35,10 @@ class Line(NamedTuple):
     aside: bool = False
 
 
+class ReaderGoneError(Exception):
+    """Whoever read our data went away (``head``, ``less``): its choice, not a failure."""
+
+
 class Renderer:
     """Where a command's words go, and how they look."""
 
@@ -58,25 +65,38 @@ class Renderer:
         if self._held is not None:
             self._held.append(line)
         else:
-            print(line.text, file=sys.stderr if line.aside else sys.stdout, flush=True)
+            (_aside if line.aside else _data)(line.text)
 
     def out(self, text: str) -> None:
-        """Write data: one line to stdout."""
+        """Write data: one line to stdout.
+
+        Raises:
+            ReaderGoneError: Nobody reads it any more.
+            OSError: It cannot be written.
+        """
         self._line(Line(text))
 
     def raw(self, data: bytes) -> None:
-        """Write bytes to stdout as they are (a workload's output)."""
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        """Write bytes to stdout as they are (a workload's output); raises as :meth:`out`."""
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise ReaderGoneError from None
 
     def say(self, text: str) -> None:
         """Narrate: one line to stderr, unless quiet."""
         if not self._quiet:
-            print(text, file=sys.stderr, flush=True)
+            _aside(text)
 
     def pass_on(self, text: str) -> None:
         """Repeat on stderr what another process of ours said before it failed, quiet or not."""
-        print(text, file=sys.stderr, flush=True)
+        _aside(text)
+
+    def ask(self, question: str) -> str:
+        """Ask a person on the terminal and return the line that was typed, empty at the end of input."""
+        _aside(question, end="")
+        return sys.stdin.readline()
 
     def warn(self, text: str) -> None:
         """Say something that deserves a look, quiet or not."""
@@ -84,15 +104,13 @@ class Renderer:
 
     def tell(self, text: str) -> None:
         """Write to stderr what was asked for, quiet or not."""
-        print(text, file=sys.stderr, flush=True)
+        _aside(text)
 
     def fail(self, failure: SwarmletError) -> Exit:
         """Print a failure in its four parts and return its exit code."""
-        print(
+        _aside(
             f"{self._paint('error', _RED)} {failure.code}: {failure.what}; {failure.unchanged}\n"
-            f"  next: {failure.next}",
-            file=sys.stderr,
-            flush=True,
+            f"  next: {failure.next}"
         )
         return failure.exit_code
 
@@ -134,6 +152,18 @@ class Renderer:
     def _paint(self, text: str, code: str, *, stream: Any = None) -> str:
         stream = sys.stderr if stream is None else stream
         return f"{code}{text}{_RESET}" if self._color and stream.isatty() else text
+
+
+def _data(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise ReaderGoneError from None
+
+
+def _aside(text: str, end: str = "\n") -> None:
+    with contextlib.suppress(OSError):
+        print(text, end=end, file=sys.stderr, flush=True)
 
 
 def layout(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -22,7 +22,7 @@ from swarmlet.coordinator import admission
 from swarmlet.coordinator.admission import UNPROVEN, Admit, Applicant, Ceiling, Repeat
 from swarmlet.coordinator.ca import Authority, BadCsrError, CheckedCsr, Issued, Role, check_csr
 from swarmlet.coordinator.limiter import Limiter, Rate, source_of
-from swarmlet.coordinator.store.api import AdmissionFacts, Result
+from swarmlet.coordinator.store.api import Admission, AdmissionFacts, Result
 from swarmlet.coordinator.store.commands import (
     AdmitNode,
     AnyCommand,
@@ -42,6 +42,7 @@ from swarmlet.link.messages import (
 )
 from swarmlet.model.names import to_node_name
 from swarmlet.model.records import NodeRecord, TokenRecord
+from swarmlet.tokens import check
 from swarmlet.tokens.check import Refusal, portless
 from swarmlet.tokens.claims import Claims
 
@@ -173,14 +174,14 @@ class Door:
         if isinstance(verdict, Refusal):
             raise verdict.to_error()
         if isinstance(verdict, Repeat):
-            return await self._again(verdict.first.node_uid, verdict.first.chain)
+            return await self._again(verdict.first, facts.token)
         node_uid = str(uuid.uuid4())
         issued = await self._beside(self._authority.issue, csr, Role.NODE, node_uid, applicant.now_ms)
         self._ceilings[jti] = Ceiling.of(claims)
         result = await self._books.apply(_admission_command(applicant, verdict, csr, issued, node_uid))
         if result.admission is None or result.repeated:
             first = result.admission
-            return await self._again(first.node_uid, first.chain) if first else UNPROVEN
+            return await self._again(first, facts.token) if first else UNPROVEN
         return self._admitted(
             result.admission.node_uid, result.admission.name, issued.chain, verdict, result.admission.replaced
         )
@@ -202,13 +203,18 @@ class Door:
         except BadCsrError as bad:
             return _Proven(claims, Refusal("SWL-608", {"detail": str(bad), "hint": "update swarmlet"}))
 
-    async def _again(self, node_uid: str, chain: tuple[bytes, ...]) -> Admitted | Refused:
+    async def _again(self, first: Admission, token: TokenRecord | None) -> Admitted | Refused:
         """Give the answer of the first time to a device that did not get it."""
-        node = await self._books.node(node_uid)
-        refusal = Refusal("SWL-207") if node is None else admission.judge_renewal(node, self._clock.wall_ms())
-        if node is None or refusal is not None:
-            raise (refusal or Refusal("SWL-207")).to_error()
-        return self._admitted(node_uid, node.name, self._authority.complete(chain[0]), node, None)
+        node = await self._books.node(first.node_uid)
+        refusal = None if node is None else admission.judge_renewal(node, self._clock.wall_ms())
+        if node is None or (refusal is not None and refusal.code == "SWL-207"):
+            # Removed since: it never was a member that could leave, it needs another token.
+            used = token and check.used_up(token.jti, token.uses, token.max_uses)
+            raise (used or Refusal("SWL-100")).to_error()
+        if refusal is not None:
+            raise refusal.to_error()
+        chain = self._authority.complete(first.chain[0])
+        return self._admitted(first.node_uid, node.name, chain, node, None)
 
     def _admitted(
         self,

@@ -19,7 +19,7 @@ from swarmlet.coordinator.minting import capability
 from swarmlet.coordinator.pairings import Approval, Came, Pairing, Pairings, State
 from swarmlet.coordinator.store.api import Result
 from swarmlet.coordinator.store.commands import AnyCommand, SetPairing
-from swarmlet.errors import error
+from swarmlet.errors import SwarmletError, error
 from swarmlet.link import messages as m
 from swarmlet.model.pairing import RANDOM
 from swarmlet.model.requests import MintRequest
@@ -46,7 +46,7 @@ class Desk:
         key: Gives the SHA-256 of the cluster's public key, which devices pin.
         mint: Signs tokens.
         clock: For lives and limits.
-        random: Source of ids and random values.
+        tasks: Owns decisions.
     """
 
     def __init__(
@@ -55,14 +55,13 @@ class Desk:
         key: Callable[[], bytes],
         mint: Mint,
         clock: Clock,
-        *,
-        random: Callable[[int], bytes] = os.urandom,
+        tasks: asyncio.TaskGroup,
     ) -> None:
         self._table = table
         self._key = key
         self._mint = mint
         self._clock = clock
-        self._random = random
+        self._tasks = tasks
         #: One decision at a time: who approves or denies meanwhile is told what became of it.
         self._deciding = asyncio.Lock()
 
@@ -78,8 +77,8 @@ class Desk:
             source=source_of(peer.seen),
             seen=portless(peer.seen),
             exporter=peer.exporter,
-            pairing_id=self._random(16).hex(),
-            ours=self._random(RANDOM),
+            pairing_id=os.urandom(16).hex(),
+            ours=os.urandom(RANDOM),
         )
         made = self._table.begin(asked, came, self._clock.boot())
         if isinstance(made, Refusal):
@@ -111,7 +110,8 @@ class Desk:
         peer.hang_up("closed")
 
     def _refuse(self, peer: Peer, refusal: Refusal) -> None:
-        logger.info("a pairing was refused", extra={"code": refusal.code, "peer": peer.seen})
+        # Strangers shall not fill a log.
+        logger.debug("a pairing was refused", extra={"code": refusal.code, "peer": peer.seen})
         peer.send(m.Refused(refusal.code, refusal.fields, self._clock.wall_ms(), portless(peer.seen)))
         peer.hang_up("closed")
 
@@ -142,12 +142,26 @@ class Desk:
                 another ``allow``, or pairing was turned off; ``SWL-618`` it is over; as the minter.
         """
         given = _capabilities(allow)
-        async with self._deciding:
-            refusal = self._table.over(one, given)
-            if refusal is not None:
-                raise refusal.to_error()
-            if one.state is not State.APPROVED:
-                await self._approve(one, given, actor)
+        # To its end, whatever becomes of the caller: a token that is minted and not given would be left.
+        refused = await asyncio.shield(self._tasks.create_task(self._decided(one, given, actor)))
+        if refused is not None:
+            raise refused
+
+    async def _decided(self, one: Pairing, allow: frozenset[str], actor: str) -> SwarmletError | None:
+        """Approve; a failure is a value here, because an exception would end the task group."""
+        try:
+            async with self._deciding:
+                refusal = self._table.over(one, allow)
+                if refusal is not None:
+                    return refusal.to_error()
+                if one.state is not State.APPROVED:
+                    await self._approve(one, allow, actor)
+        except SwarmletError as refused:
+            return refused
+        except Exception as bug:
+            logger.exception("an approval failed")
+            return error("SWL-799", detail=f"an approval failed: {type(bug).__name__}")
+        return None
 
     async def _approve(self, one: Pairing, allow: frozenset[str], actor: str) -> None:
         asks = one.asking

@@ -24,6 +24,7 @@ from swarmlet.model.classification import parse_class
 from swarmlet.model.names import is_node_name
 from swarmlet.model.pairing import MOST_HARDWARE, RANDOM, Transcript, code_of, opens, read_code
 from swarmlet.model.refs import Named, resolve
+from swarmlet.model.text import printable
 from swarmlet.tokens.check import Refusal
 
 #: Seconds from a device's request to its end.
@@ -62,6 +63,7 @@ class Pairing:
         ours: The coordinator's random value.
         began: Seconds on the boot clock.
         ends: Likewise.
+        asked: When the device asked last, likewise.
         state: Where it stands.
         code: What both ends show, once there is one.
         signed: The approved claims with their signature.
@@ -78,12 +80,17 @@ class Pairing:
     ours: bytes
     began: float
     ends: float
+    asked: float
     state: State = State.OFFERED
     code: str = ""
     signed: bytes = b""
     jti: str = ""
     allow: frozenset[str] = frozenset()
     refused: Refusal | None = None
+
+    def silent_ms(self, now: float) -> int:
+        """Return for how long the device has not asked, in milliseconds."""
+        return max(0, int((now - self.asked) * 1000))
 
     def left_ms(self, now: float) -> int:
         """Return for how long it goes on, in milliseconds."""
@@ -148,6 +155,7 @@ class Pairings:
             ours=came.ours,
             began=now,
             ends=now + LIFE_S,
+            asked=now,
         )
         self._all[made.pairing_id] = made
         return made
@@ -186,15 +194,16 @@ class Pairings:
                 ours=one.ours,
             )
         )
-        one.state = State.PENDING
+        one.state, one.asked = State.PENDING, now
         return one
 
     def collect(self, pairing_id: str, now: float) -> Pairing | Refusal:
         """Return how a device's request stands; it is pending or approved."""
         one = self._known(pairing_id, now)
-        if isinstance(one, Refusal) or one.state in {State.PENDING, State.APPROVED}:
+        if isinstance(one, Refusal):
             return one
-        return Refusal("SWL-121")
+        one.asked = now
+        return one if one.state in {State.PENDING, State.APPROVED} else Refusal("SWL-121")
 
     # ---- administrators
 
@@ -289,6 +298,9 @@ def _unfit(asking: PairRequest) -> Refusal | None:
     if not is_node_name(asking.name) or parse_class(asking.node_class) is None:
         detail = "the device has no name or class that fits here"
         return Refusal("SWL-608", {"detail": detail, "hint": "set SWARM_NODE_NAME"})
+    described = asking.hardware, asking.version
     if len(asking.hardware) > MOST_HARDWARE or len(asking.version) > 64:
         return Refusal("SWL-608", {"detail": "its description is too long", "hint": "update swarmlet"})
+    if any(text != printable(text) for text in described):
+        return Refusal("SWL-608", {"detail": "its description cannot be shown", "hint": "update swarmlet"})
     return None

@@ -208,6 +208,7 @@ def pairing_view(one: Pairing, now: float) -> PairingView:
         version=asks.version,
         seen=one.seen,
         left_ms=one.left_ms(now),
+        silent_ms=one.silent_ms(now),
         token=one.jti,
     )
 

@@ -205,7 +205,7 @@ class Coordinator:
             endpoints=lambda: self._listening.endpoints,
         )
         table = Pairings(snapshot.cluster.cluster_id, on=snapshot.cluster.pairing)
-        self._desk = Desk(table, lambda: self._leaf.authority.pin, self._mint, clock)
+        self._desk = Desk(table, lambda: self._leaf.authority.pin, self._mint, clock, tasks)
         ledger.on_changed(self._desk.changed)
         handlers = {**self._members.handlers, **hub.handlers, **self._desk.handlers}
         self._connections = Connections(engine, picture, clock, tasks, handlers)

@@ -32,6 +32,8 @@ class Failure(msgspec.Struct, frozen=True):
 #: whoever is cut may be in a crowd behind one router, and its turn comes.
 PATIENT = math.inf
 _CROWDED = frozenset({"reset", "closed"})
+#: Nothing is there yet, or cannot be reached yet: the network, the name server or the coordinator may come.
+PASSING = frozenset({"SWL-200", "SWL-204"})
 #: A dead address says nothing at all; it must not cost a minute. One that takes connections and says nothing
 #: may be a coordinator under a rush, whose kernel keeps those that it has no room for yet.
 _ROUNDS = {"timed-out": 2, "silent": 3, **dict.fromkeys(_CROWDED, PATIENT)}
@@ -50,18 +52,29 @@ _UNREACHED: dict[str, tuple[str, int]] = {
 }
 
 
+#: What is known once a request has left; whether the next run has the same token.
+_SENT = {
+    True: "the token may have been used, and the same command within 10 minutes asks with the same key",
+    False: "this device may be listed already, and the same command asks to be approved anew",
+}
+
+
 def unexpected(detail: str) -> Closed:
     """Return the end of a connection whose peer does not speak the protocol."""
     return Closed("protocol", detail)
 
 
-def failure_of(event: Closed, address: str, *, asked: bool) -> Failure:
+def failure_of(
+    event: Closed, address: str, *, asked: bool = False, proven: bool = False, resumes: bool = True
+) -> Failure:
     """Return what the end of an attempt means.
 
     Args:
         event: How it ended.
         address: The address as a person knows it.
         asked: Whether a request has already left for the cluster in this join.
+        proven: Whether the address has shown the cluster's key before, so that silence is no stranger's.
+        resumes: Whether the next run would ask with the same token.
     """
     detail = steps.plain(event.detail)
     distrusted = _distrusted(event.reason, address, detail)
@@ -73,13 +86,13 @@ def failure_of(event: Closed, address: str, *, asked: bool) -> Failure:
     if event.reason == "name-unresolved":
         host = address.rpartition(":")[0] or address
         return Failure("SWL-204", {"host": host, "detail": detail}, 1, "the name has no address")
+    if event.reason == "silent" and (asked or proven):
+        # It was the coordinator before; it is busy, stopped or cut off, not somebody else.
+        event = msgspec.structs.replace(event, reason="timed-out")
     if event.reason in _UNREACHED:
         sentence, rank = _UNREACHED[event.reason]
         if asked and rank >= 3:
-            sentence += (
-                ", after the request was sent; the token may have been used,"
-                " and the same command within 10 minutes asks with the same key"
-            )
+            sentence += f", after the request was sent; {_SENT[resumes]}"
         fields = {"address": address, "detail": sentence}
         return Failure("SWL-200", fields, rank, sentence, _ROUNDS.get(event.reason, 1))
     fields = {"address": address, "detail": detail or event.reason}

@@ -58,7 +58,7 @@ from swarmlet.join.events import (
     TimedOut,
     Unresolved,
 )
-from swarmlet.join.failures import Failure, failure_of, refusal, unexpected
+from swarmlet.join.failures import PASSING, Failure, failure_of, refusal, unexpected
 from swarmlet.join.patience import given_up, insisted, within
 from swarmlet.link.messages import PROTOCOL_VERSION, Admitted, Challenge, Refused
 
@@ -151,6 +151,7 @@ class Plan(msgspec.Struct, frozen=True):
         patience_s: How long to knock, and how long after the first request to go on asking (T5: below the ten
             minutes for which the coordinator gives the same answer).
         timeout_s: How long to knock where nothing answers, when somebody said so.
+        resumes: Whether another run would have the same token: only for the text of a failure.
     """
 
     names: tuple[str, ...]
@@ -163,6 +164,7 @@ class Plan(msgspec.Struct, frozen=True):
     reply_s: float = 15.0
     patience_s: float = 60.0
     timeout_s: float | None = None
+    resumes: bool = True
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -361,14 +363,16 @@ class JoinMachine:
 
     def _give_up(self, event: Closed, now: float) -> list[Action]:
         """Leave this address for the next."""
-        failure = failure_of(event, self._target.label, asked=self._asked_at is not None)
+        asked = self._asked_at is not None
+        failure = failure_of(event, self._target.label, asked=asked, resumes=self._plan.resumes)
         if self._left(now) is not None:
             failure = insisted(failure)
         if self._worst is None or failure.rank > self._worst.rank:
             self._worst = failure
         if failure.rounds > 1 and self.state is State.RESOLVING:
             self._nameless.append(self._resolving)
-        elif failure.rounds > 1:
+        elif failure.rounds > 1 or (failure.code in PASSING and self._target in self._worth):
+            # One that took a connection before may only be starting again.
             self._slow.append(self._target)
             self._worth[self._target] = max(self._worth.get(self._target, 0), failure.rounds)
         actions: list[Action] = [] if self.state is State.RESOLVING else [Hangup()]

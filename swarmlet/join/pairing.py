@@ -35,6 +35,9 @@ REPLY_S: Final = 10.0
 #: Bounds of what a coordinator may ask for: seconds between two questions, and to wait in all.
 _AGAIN_S: Final = (0.5, 30.0)
 _LEFT_S: Final = 3600.0
+#: What a coordinator refuses a device that pairs for.
+_REFUSALS: Final = frozenset({"SWL-110", "SWL-119", "SWL-120", "SWL-121", "SWL-122", "SWL-608"})
+_HINT: Final = "set SWARM_NODE_NAME,  or update swarmlet"
 
 
 class Asker(NamedTuple):
@@ -159,18 +162,19 @@ class _Pairing:
         while True:
             low, high = _AGAIN_S
             await asyncio.sleep(min(max(pending.again_ms / 1000, low), high))
-            if self._clock.boot() >= until:
-                raise error("SWL-121", shown=agreed.code)
+            # Asked once more when the time is over: it may have been approved since the last question.
+            over = self._clock.boot() >= until
             try:
                 answer = await self._collect(agreed)
+                if isinstance(answer, m.PairApproved):
+                    return answer.signed
+                pending = answer
             except (NativeError, ConnectionClosedError, TimeoutError, msgspec.MsgspecError) as fault:
-                if not told:
-                    self._steps.note(f"{self._failed(fault).what}; still waiting")
+                if not told and not over:
+                    self._steps.note(f"{self._failed(fault, proven=True).what}; still waiting")
                 told = True
-                continue
-            if isinstance(answer, m.PairApproved):
-                return answer.signed
-            pending = answer
+            if over:
+                raise error("SWL-121", shown=agreed.code)
 
     async def _collect(self, agreed: _Agreed) -> m.PairApproved | m.PairPending:
         async with self._talk() as talk:
@@ -221,20 +225,24 @@ class _Pairing:
         return answer
 
     def _refused(self, refused: m.Refused, cluster: str, code: str) -> SwarmletError:
-        found, fields = refusal(refused, 0, self._asker.name)
+        """Return a refusal in words of our own: nobody knows yet whose the peer's would be."""
+        if refused.code not in _REFUSALS:
+            theirs = st.plain(refused.code, 20)
+            return error("SWL-115", theirs=theirs, cluster=cluster, address=self._asker.address)
+        _, fields = refusal(refused, 0, self._asker.name)
         own = {"cluster": cluster, "address": self._asker.address, "shown": code}
-        return error(found, **{**fields, **own})
+        return error(refused.code, **{**fields, **own, "hint": _HINT})
 
-    def _failed(self, fault: Exception) -> SwarmletError:
+    def _failed(self, fault: Exception, *, proven: bool = False) -> SwarmletError:
         """Return what a fault of a connection, or a peer's nonsense, means."""
         if isinstance(fault, ConnectionClosedError):
-            return self._closed(Closed(fault.closed.reason, fault.closed.detail))
+            return self._closed(Closed(fault.closed.reason, fault.closed.detail), proven=proven)
         if isinstance(fault, NativeError):
-            return self._closed(Closed(fault.args[0], fault.args[-1]))
+            return self._closed(Closed(fault.args[0], fault.args[-1]), proven=proven)
         if isinstance(fault, TimeoutError):
-            return self._closed(Closed("timed-out", "no answer in time"))
-        return self._closed(unexpected(str(fault)))
+            return self._closed(Closed("timed-out", "no answer in time"), proven=proven)
+        return self._closed(unexpected(str(fault)), proven=proven)
 
-    def _closed(self, closed: Closed) -> SwarmletError:
-        failure = failure_of(closed, self._asker.address, asked=False)
+    def _closed(self, closed: Closed, *, proven: bool = False) -> SwarmletError:
+        failure = failure_of(closed, self._asker.address, proven=proven)
         return error(failure.code, **failure.fields)

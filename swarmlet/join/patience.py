@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from swarmlet.join.failures import PATIENT, Failure
-
-#: Nothing is there yet, or cannot be reached yet: the network, the name server or the coordinator may come.
-_PASSING = frozenset({"SWL-200", "SWL-204"})
+from swarmlet.join.failures import PASSING, PATIENT, Failure
 
 
 def insisted(failure: Failure) -> Failure:
     """Return ``failure`` as it counts for a join that was told how long to try."""
-    passing = failure.code in _PASSING or failure.rounds > 1
+    passing = failure.code in PASSING or failure.rounds > 1
     return structs.replace(failure, rounds=PATIENT) if passing else failure
 
 
@@ -28,7 +25,7 @@ def given_up(worst: Failure, where: str, timeout_s: float) -> tuple[str, dict[st
         where: The address of that, as a person knows it.
         timeout_s: How long it was to try, in seconds.
     """
-    if worst.code not in _PASSING:
+    if worst.code not in PASSING:
         return worst.code, worst.fields
     return "SWL-205", {"what_waited": f"joining ({where}: {worst.short})", "seconds": f"{timeout_s:g}"}
 

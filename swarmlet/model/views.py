@@ -135,6 +135,7 @@ class PairingView(View, frozen=True, kw_only=True):
         version: Of its program.
         seen: The IP address it came from.
         left_ms: How long the code is good for, in milliseconds.
+        silent_ms: How long ago it asked last, in milliseconds; it asks every two seconds.
         token: Id of the token that was minted for it; empty before it is approved.
     """
 
@@ -147,6 +148,7 @@ class PairingView(View, frozen=True, kw_only=True):
     version: str
     seen: str
     left_ms: int
+    silent_ms: int
     token: str = ""
 
 

@@ -26,7 +26,8 @@ class Office:
         self.table = Pairings("ab" * 16, on=True)
         self.asked: list[MintRequest] = []
         self.ready = asyncio.Event()
-        self.desk = Desk(self.table, lambda: bytes(32), self.mint, self.clock)
+        loop = asyncio.get_running_loop()
+        self.desk = Desk(self.table, lambda: bytes(32), self.mint, self.clock, loop)  # type: ignore[arg-type]
         dice, now = random.Random(3), self.clock.boot()
         value = dice.randbytes(32)
         asks = PairRequest(dice.randbytes(32), commitment(value), "pi", "Edge", "a Pi", "0.1.0")
@@ -51,9 +52,11 @@ class Office:
 
     async def meanwhile(self, *works) -> list[object]:
         """Begin all of it in this order, let the minter be done then, and return what came of each."""
-        tasks = [asyncio.ensure_future(work) for work in works]
-        for _ in range(5):
-            await asyncio.sleep(0)
+        tasks = []
+        for work in works:
+            tasks.append(asyncio.ensure_future(work))
+            for _ in range(5):
+                await asyncio.sleep(0)
         self.ready.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -116,7 +119,7 @@ async def test_a_failed_approval_leaves_the_device_waiting() -> None:
         raise OSError
 
     office.desk._mint = full  # type: ignore[assignment]
-    with pytest.raises(OSError):
+    with pytest.raises(SwarmletError, match="SWL-799"):
         await office.desk.approve(office.one, (), "ada")
     office.desk._mint = office.mint
     await office.desk.approve(office.one, (), "ada")
@@ -129,3 +132,17 @@ async def test_an_unknown_capability_is_refused_by_its_own_command() -> None:
         await office.desk.approve(office.one, ("bogus",), "ada")
     assert "nodes approve --help" in refused.value.next
     assert office.asked == []
+
+
+async def test_an_approval_goes_on_when_its_caller_goes_away() -> None:
+    office = Office()
+    asking = asyncio.ensure_future(office.desk.approve(office.one, ("exec",), "ada"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    asking.cancel()
+    office.ready.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await office.desk.approve(office.one, ("exec",), "ada")
+    assert office.one.state is State.APPROVED
+    assert len(office.asked) == 1

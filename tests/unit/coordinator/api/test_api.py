@@ -85,7 +85,7 @@ def cluster() -> ClusterView:
 
 
 def services_of(parts, nodes: Nodes, mesh: QuietMesh) -> Services:
-    desk = Desk(Pairings(CLUSTER_ID, on=True), lambda: KEY, mint, parts.clock)
+    desk = Desk(Pairings(CLUSTER_ID, on=True), lambda: KEY, mint, parts.clock, parts.tasks)
     return Services(
         clock=parts.clock,
         store=parts.store,
