@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from swarmlet import _native
-from swarmlet.agent import app
+from swarmlet.agent import app, datadir
 from swarmlet.agent.app import Options, health, join_once, run_agent, status
 from swarmlet.agent.leaving import leave
 from swarmlet.agent.node import source_of
@@ -507,6 +507,47 @@ def test_a_leave_nobody_hears_removes_nothing_unless_forced(tmp_path, monkeypatc
     said, kept = scenario(work)
     assert said == (False if force else "SWL-209")
     assert (kept is None) == force
+
+
+def test_a_forced_leave_removes_a_damaged_identity_and_says_so(tmp_path):
+    config = make_config(tmp_path)
+    place = tmp_path / "data" / "identity"
+
+    async def work(coordinator):
+        await join_once(config, lambda: coordinator.token(tmp_path))
+        for slot in place.iterdir():
+            slot.write_bytes(b"damaged")
+        with pytest.raises(SwarmletError, match="SWL-300"):
+            await leave(config)
+        lock = datadir.lock(config.data_dir)
+        with pytest.raises(SwarmletError, match="SWL-306"):
+            await leave(config, force=True)
+        assert any(place.iterdir())
+        os.close(lock)
+        return await leave(config, force=True)
+
+    done = scenario(work)
+    assert (done.left, done.node, done.told) == (True, None, False)
+    assert "nodes rm" in done.detail
+    assert not list(place.glob("*"))
+
+
+def test_the_key_of_a_join_is_removed_by_a_member_and_by_a_leave(tmp_path):
+    config = make_config(tmp_path)
+    kept = tmp_path / "data" / "identity" / "joining"
+
+    async def work(coordinator):
+        Vault(config.data_dir).joining(bytes(16))
+        with pytest.raises(SwarmletError, match="SWL-307"):
+            await leave(config)
+        assert not kept.exists()
+        await join_once(config, lambda: coordinator.token(tmp_path))
+        Vault(config.data_dir).joining(bytes(16))
+        return await join_once(config, lambda: coordinator.token(tmp_path))
+
+    assert scenario(work) == 0
+    assert not kept.exists()
+    assert Vault(config.data_dir).load() is not None
 
 
 def test_status_and_leave_of_a_device_that_never_joined(tmp_path):

@@ -485,6 +485,19 @@ async def test_c4_a_removed_member_gets_none(tmp_path: Path) -> None:
         assert answer.code == "SWL-207"
 
 
+async def test_t5_a_device_removed_before_it_heard_its_answer_is_told_that_its_token_is_used_up(
+    tmp_path: Path,
+) -> None:
+    async with cluster(tmp_path) as world:
+        token, key = await world.token(), _native.KeyPair.generate()
+        first = await join(world, ask(token, key=key))
+        assert isinstance(first, Admitted)
+        await world.store.apply(c.RemoveNode(at_ms=world.clock.ms, actor="a", node_uid=first.node_uid))
+        again = await join(world, ask(token, key=key))
+        assert isinstance(again, Refused)
+        assert again.code == "SWL-106"
+
+
 async def test_c4_a_member_that_renews_in_a_circle_is_slowed(tmp_path: Path) -> None:
     async with cluster(tmp_path) as world:
         node = await member(world)

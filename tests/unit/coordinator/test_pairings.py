@@ -142,6 +142,9 @@ def test_whoever_tries_codes_gets_no_more_tries_than_the_law_says(monkeypatch) -
         {"node_class": "Mainframe"},
         {"hardware": "x" * 121},
         {"version": "1" * 65},
+        {"hardware": "\x9b31mPi"},
+        {"hardware": "Pi \u202eevil"},
+        {"version": "1\n2"},
     ],
 )
 def test_what_no_device_says_is_refused_and_takes_no_place(says) -> None:
@@ -187,6 +190,14 @@ def test_what_reads_as_a_code_is_never_the_beginning_of_an_id() -> None:
             devices.table.find(reference, 0.0)
     one.code = read_code(six) or ""
     assert devices.table.find(six, 0.0) is one
+
+
+def test_it_is_known_for_how_long_a_device_has_not_asked() -> None:
+    devices = Devices()
+    one = devices.ask(now=10.0)
+    assert one.silent_ms(11.5) == 1500
+    devices.table.collect(one.pairing_id, 12.0)
+    assert (one.silent_ms(12.0), one.silent_ms(11.0)) == (0, 0)
 
 
 def test_only_an_approval_gives_a_place_back() -> None:

