@@ -15,7 +15,7 @@ from swarmlet.hardware.network import require_addresses
 from swarmlet.identity import store as cr
 from swarmlet.identity.store import Credentials, Vault
 from swarmlet.join.join import Application, join
-from swarmlet.join.machine import Plan
+from swarmlet.join.plan import Plan
 from swarmlet.join.steps import Steps
 from swarmlet.link.engine import Connection
 from swarmlet.link.messages import Admitted

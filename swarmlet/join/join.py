@@ -41,7 +41,8 @@ from swarmlet.join.events import (
     TimedOut,
     Unresolved,
 )
-from swarmlet.join.machine import JoinMachine, Plan
+from swarmlet.join.machine import JoinMachine
+from swarmlet.join.plan import Plan
 from swarmlet.join.steps import LABELS, Steps
 from swarmlet.link.engine import Connection, ConnectionClosedError
 from swarmlet.link.messages import Admitted, JoinRequest

@@ -29,8 +29,6 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from swarmlet.errors import CATALOGUE
 from swarmlet.join import steps
 from swarmlet.join.events import (
@@ -60,6 +58,7 @@ from swarmlet.join.events import (
 )
 from swarmlet.join.failures import PASSING, Failure, failure_of, refusal, unexpected
 from swarmlet.join.patience import given_up, insisted, within
+from swarmlet.join.plan import Plan, Target
 from swarmlet.link.messages import PROTOCOL_VERSION, Admitted, Challenge, Refused
 
 
@@ -133,50 +132,6 @@ class IllegalEventError(Exception):
         super().__init__(f"{type(event).__name__} cannot happen while a join is {state.value}")
         self.state = state
         self.event = event
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What a join starts from.
-
-    Args:
-        names: Addresses to try in order, ``host:port``: the given one first, then the token's.
-        name: The node name asked for.
-        cluster_id: The token's cluster, hex.
-        pins: The token's CA pins.
-        expires_s: The token's expiry, Unix seconds: only for the text of a refusal.
-        data_dir: Where the identity goes: only for the text of step 4.
-        connect_s: Patience with one connection in the first round, the second and later ones. Short first, so
-            that a dead address costs little; long then, for slow links and busy coordinators.
-        reply_s: Patience with a challenge or an answer. Above the coordinator's handshake limit of 5 s.
-        patience_s: How long to knock, and how long after the first request to go on asking (T5: below the ten
-            minutes for which the coordinator gives the same answer).
-        timeout_s: How long to knock where nothing answers, when somebody said so.
-        resumes: Whether another run would have the same token: only for the text of a failure.
-    """
-
-    names: tuple[str, ...]
-    name: str
-    cluster_id: str
-    pins: tuple[bytes, ...]
-    expires_s: int
-    data_dir: str
-    connect_s: tuple[float, ...] = (2.5, 10.0, 30.0)
-    reply_s: float = 15.0
-    patience_s: float = 60.0
-    timeout_s: float | None = None
-    resumes: bool = True
-
-
-class Target(msgspec.Struct, frozen=True):
-    """One address to dial and the name it came from."""
-
-    name: str
-    address: str
-
-    @property
-    def label(self) -> str:
-        """How a person knows it."""
-        return self.name if self.name == self.address else f"{self.name} ({self.address})"
 
 
 class JoinMachine:

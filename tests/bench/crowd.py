@@ -19,7 +19,8 @@ import msgspec
 from swarmlet import __version__, _native
 from swarmlet.agent.reconnect import Backoff
 from swarmlet.join import events as ev
-from swarmlet.join.machine import JoinMachine, Plan
+from swarmlet.join.machine import JoinMachine
+from swarmlet.join.plan import Plan
 from swarmlet.link import messages as m
 from swarmlet.model.profile import Profile
 

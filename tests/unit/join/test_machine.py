@@ -34,7 +34,8 @@ from swarmlet.join.events import (
     TimedOut,
     Unresolved,
 )
-from swarmlet.join.machine import TABLE, IllegalEventError, JoinMachine, Plan, State
+from swarmlet.join.machine import TABLE, IllegalEventError, JoinMachine, State
+from swarmlet.join.plan import Plan
 from swarmlet.link.messages import PROTOCOL_VERSION, Admitted, Challenge, Goodbye, Refused, Settings
 
 CLUSTER = "ab" * 16

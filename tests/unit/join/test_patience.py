@@ -20,7 +20,8 @@ from swarmlet.join.events import (
     TimedOut,
     Unresolved,
 )
-from swarmlet.join.machine import Plan, State
+from swarmlet.join.machine import State
+from swarmlet.join.plan import Plan
 from tests.unit.join.test_machine import (
     EXPORTER,
     NOW_MS,
