@@ -15,7 +15,8 @@ The law:
    and for at most ``patience_s``; or, with a ``timeout_s``, until that is over (``patience.py``). Once a
    request has left, the token may be spent, so silence is no longer a reason to give up early: the same
    request (same key, T5) goes out again for ``patience_s`` from then; and its key stays on disk for a later
-   run, until ``Saved`` or a refusal that decides (:class:`~swarmlet.join.events.Forget`).
+   run, until ``Saved`` or a refusal that decides (:class:`~swarmlet.join.events.Forget`); where no
+   later run would have this token, until the end.
 6. Expiry is judged by the coordinator alone (T6): here it only makes a hint.
 
 It must not import asyncio, read a clock or touch a file: ``now`` is an argument, in seconds of any monotonic
@@ -380,8 +381,7 @@ class JoinMachine:
             ]
         code, fields = refusal(refused, self._plan.expires_s, self._plan.name)
         # One that names a time has not decided: an earlier request with this key may have been granted.
-        decided: list[Action] = [Forget()] if refused.retry_after_ms is None else []
-        return [Hangup(), *decided, *self._fail(code, fields)]
+        return [Hangup(), *self._fail(code, fields, decided=refused.retry_after_ms is None)]
 
     def _may_wait(self, wait_s: float, now: float) -> bool:
         began = self._asked_at
@@ -401,6 +401,8 @@ class JoinMachine:
             return self._fail(worst.code, worst.fields)
         return self._fail(*given_up(worst, self._target_of(worst), self._plan.timeout_s))
 
-    def _fail(self, code: str, fields: dict[str, str]) -> list[Action]:
+    def _fail(self, code: str, fields: dict[str, str], *, decided: bool = False) -> list[Action]:
         self.state = State.FAILED
-        return [SetTimer(None), Fail(code if code in CATALOGUE else "SWL-799", fields)]
+        over = decided or (self._asked_at is not None and not self._plan.resumes)
+        forget: list[Action] = [Forget()] if over else []
+        return [*forget, SetTimer(None), Fail(code if code in CATALOGUE else "SWL-799", fields)]

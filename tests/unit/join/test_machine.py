@@ -295,6 +295,7 @@ def test_silence_after_the_request_is_no_strangers_and_says_what_may_have_happen
         drive.feed(TimedOut() if waiting else Closed("silent", "it said nothing for 5 s"))
     assert drive.failure.code == "SWL-200"
     assert says in drive.failure.fields["detail"]
+    assert bool(drive.all(Forget)) != resumes, "a key that no later run could use is removed"
 
 
 def test_a_stranger_is_not_tried_again():
