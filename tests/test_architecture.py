@@ -42,7 +42,7 @@ OWNERS = {
     "docker": {"workloads/docker.py"},
     "sqlite3": {"coordinator/store"},
     "psutil": {"report/readings.py"},
-    "prometheus_client": {"report/metrics.py"},
+    "prometheus_client": {"report/metrics.py", "coordinator/metrics.py"},
     "h11": {"report/http.py"},
     "aiohttp": {"coordinator/api"},
     "cffi": {"hardware/nvml.py"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import NamedTuple
 
 from swarmlet import __version__, _native
@@ -116,6 +117,7 @@ class Views:
             heartbeats_acked_us=stats.get("heartbeats_acked_us", 0),
             link_rx=stats.get("bytes_in", 0),
             link_tx=stats.get("bytes_out", 0),
+            gossip_members=_by_state(parts.node.gossiping),
             gossip_rx=stats.get("gossip_in", 0),
             gossip_tx=stats.get("gossip_out", 0),
             gossip_dropped=stats.get("gossip_dropped", 0),
@@ -140,6 +142,10 @@ class Views:
         accept = ",".join(request.all("accept"))
         content_type, body = self._exposition.render(self.snapshot(), accept)
         return Response(200, content_type, body)
+
+
+def _by_state(mesh: Gossiping | None) -> dict[str, int]:
+    return {} if mesh is None else dict(Counter(one.state for one in mesh.members()))
 
 
 def _gossip(mesh: Gossiping | None) -> GossipView | None:

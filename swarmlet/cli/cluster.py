@@ -68,6 +68,9 @@ def _cluster(commands: argparse._SubParsersAction[Parser]) -> None:
     _local(group, "init", commands_cluster.add_init, "found a cluster in the data directory")
     _local(group, "start", commands_cluster.add_start, "run the coordinator in the foreground")
     _admin(group, "status", commands_cluster.add_status, "show the cluster and its coordinator")
+    _admin(
+        group, "metrics", commands_cluster.add_metrics, "print the cluster's metrics as Prometheus reads them"
+    )
     _admin(group, "create-join-token", commands_tokens.add_create, "make a token that lets devices join")
     _admin(
         group, "discovery", commands_pairing.add_discovery, "let devices without a token ask to join, or not"

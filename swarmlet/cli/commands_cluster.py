@@ -135,6 +135,19 @@ def status(args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
     return Exit.DONE
 
 
+def add_metrics(parser: Parser) -> None:
+    """Add the options of ``cluster metrics``."""
+    add_common(parser)
+    parser.set_defaults(run=metrics)
+
+
+def metrics(_args: argparse.Namespace, admin: Admin, render: Renderer) -> Exit:
+    """Print the cluster's metrics in Prometheus' text format, for a file that a collector picks up."""
+    for chunk in admin.stream("/v1/metrics"):
+        render.raw(chunk)
+    return Exit.DONE
+
+
 # ---- audit
 
 

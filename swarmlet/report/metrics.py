@@ -36,6 +36,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     heartbeats_acked_us: int = 0
     link_rx: int = 0
     link_tx: int = 0
+    gossip_members: dict[str, int] = msgspec.field(default_factory=dict)
     gossip_rx: int = 0
     gossip_tx: int = 0
     gossip_dropped: int = 0
@@ -139,6 +140,14 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
         "Bytes over the connection to the cluster since the agent started.",
         (snapshot.link_rx, snapshot.link_tx),
     )
+    members = GaugeMetricFamily(
+        "swarmlet_gossip_members",
+        "Members as this node's gossip sees them, itself included.",
+        labels=["state"],
+    )
+    for state, count in sorted(snapshot.gossip_members.items()):
+        members.add_metric([state], float(count))
+    yield members
     yield _both_ways(
         "swarmlet_gossip_packets",
         "Gossip packets of members since the agent started.",

@@ -32,6 +32,7 @@ FULL = Snapshot(
     heartbeats_sent=4,
     heartbeats_acked=4,
     heartbeats_acked_us=8_000,
+    gossip_members={"alive": 3, "suspect": 1},
     link_rx=100,
     link_tx=200,
     certificate_expiry_s=1_800_000_000.0,
@@ -81,6 +82,16 @@ def test_the_round_trip_of_heartbeats_is_a_mean_over_time():
     assert samples["swarmlet_cluster_heartbeat_rtt_seconds_sum"] == 0.008
 
 
+def test_members_are_counted_by_how_gossip_sees_them():
+    found = {
+        sample.labels["state"]: sample.value
+        for family in scrape()
+        for sample in family.samples
+        if sample.name == "swarmlet_gossip_members"
+    }
+    assert found == {"alive": 3, "suspect": 1}
+
+
 def test_every_metric_has_a_name_of_ours_a_unit_and_help():
     for family in scrape():
         assert re.fullmatch(r"swarmlet_[a-z_]+", family.name)
@@ -90,4 +101,5 @@ def test_every_metric_has_a_name_of_ours_a_unit_and_help():
 def test_series_are_few_and_labels_fixed():
     samples = [sample for family in scrape() for sample in family.samples]
     assert len(samples) < 50
-    assert {label for sample in samples for label in sample.labels} == {"direction", "version", "target"}
+    labels = {label for sample in samples for label in sample.labels}
+    assert labels == {"direction", "state", "version", "target"}

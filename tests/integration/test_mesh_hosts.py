@@ -139,6 +139,9 @@ def test_who_is_cut_off_from_the_coordinator_alone_is_shown_as_alive_by_its_peer
     eventually(shown, "d down by its lease and alive by its peers", PATIENCE_S)
     node = ask(hosts, "/v1/nodes/d") or {}
     assert "cut off from the coordinator" in node["reason"]
+    metrics = hosts.stratoswarm_ok("cluster", "metrics").splitlines()
+    assert 'stratoswarm_nodes{state="down"} 1.0' in metrics
+    assert 'stratoswarm_nodes_seen{peers="alive",state="down"} 1.0' in metrics
     filtered(hosts.hosts["d"])
     hosts.wait_state("d", "ready", PATIENCE_S)
     hosts.all_see_all()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from swarmlet.coordinator.api import changes, logs, reads
+from swarmlet.coordinator.api import changes, logs, metrics, reads
 from swarmlet.coordinator.api.call import Answer, Call, Nothing
 from swarmlet.coordinator.api.roles import Audience, Role
 from swarmlet.model import requests
@@ -40,6 +40,7 @@ _ADMIN, _OPERATOR = Role.ADMIN, Role.OPERATOR
 
 ROUTES: tuple[Route, ...] = (
     _read("/v1/cluster", reads.cluster),
+    _read("/v1/metrics", metrics.metrics),
     Route("POST", "/v1/cluster/pairing", _ADMIN, changes.set_pairing, requests.PairingRequest),
     _read("/v1/pairings", reads.pairings),
     Route("POST", "/v1/pairings/{ref}/approve", _ADMIN, changes.approve, requests.ApproveRequest),

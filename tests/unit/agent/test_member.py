@@ -212,10 +212,15 @@ def test_an_unknown_message_and_a_failed_renewal_do_not_end_the_session():
     assert len(stored) == 1
 
 
+def settled(half) -> bool:
+    """Say whether it was welcomed and holds its lease, whichever came first: a renewal before is put off."""
+    return half.workloads.held == [True] and half.standing.connected
+
+
 def test_c4_a_renewal_connects_anew_before_it_parts_and_is_no_absence():
     async def work(coordinator, half):
         half.keeps_renewed = True
-        await coordinator.until(lambda: half.workloads.held == [True], "the lease to be held")
+        await coordinator.until(lambda: settled(half), "a held lease of a welcomed member")
         old = coordinator.guests[-1]
         welcome, ends = coordinator.answers[m.Hello], []
 
@@ -242,7 +247,7 @@ def test_c4_a_renewal_connects_anew_before_it_parts_and_is_no_absence():
 def test_a_renewed_node_whose_next_connection_fails_parts_from_the_old_one_too():
     async def work(coordinator, half):
         half.keeps_renewed = True
-        await coordinator.until(lambda: half.workloads.held == [True], "the lease to be held")
+        await coordinator.until(lambda: settled(half), "a held lease of a welcomed member")
         old = coordinator.guests[-1]
         honest = coordinator.answers[m.Hello]
         coordinator.answers[m.Hello] = lambda guest, _hello: coordinator.close(guest)

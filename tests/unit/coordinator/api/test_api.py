@@ -159,6 +159,7 @@ def test_every_route_has_a_role_and_an_audience() -> None:
 #: The requirement, written down a second time: which role each route needs. A new route needs a row here.
 NEEDED = {
     ("GET", "/v1/cluster"): Role.VIEWER,
+    ("GET", "/v1/metrics"): Role.VIEWER,
     ("POST", "/v1/cluster/pairing"): Role.ADMIN,
     ("GET", "/v1/pairings"): Role.VIEWER,
     ("POST", "/v1/pairings/{ref}/approve"): Role.ADMIN,
