@@ -75,3 +75,26 @@ class Network:
         _ip("-n", host.namespace, "link", "set", "eth0", "up")
         _ip("-n", host.namespace, "link", "set", "lo", "up")
         return host
+
+    def behind(self, router: Host, names: Sequence[str]) -> list[Host]:
+        """Add hosts ``192.168.7.2`` upwards on a switch of ``router``'s own, which they go out through."""
+        _ip("-n", router.namespace, "link", "add", "home", "type", "bridge")
+        _ip("-n", router.namespace, "addr", "add", "192.168.7.1/24", "dev", "home")
+        _ip("-n", router.namespace, "link", "set", "home", "up")
+        forward = router.command(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+        subprocess.run(forward, check=True, capture_output=True, timeout=20)
+        made = []
+        for number, name in enumerate(names, start=2):
+            host = Host(self, name, f"192.168.7.{number}")
+            self.hosts.append(host)
+            made.append(host)
+            _ip("netns", "add", host.namespace)
+            _ip("-n", host.namespace, "link", "add", "eth0", "type", "veth", "peer", "name", host.port)
+            _ip("-n", host.namespace, "link", "set", host.port, "netns", router.namespace)
+            _ip("-n", router.namespace, "link", "set", host.port, "master", "home")
+            _ip("-n", router.namespace, "link", "set", host.port, "up")
+            _ip("-n", host.namespace, "addr", "add", f"{host.address}/24", "dev", "eth0")
+            _ip("-n", host.namespace, "link", "set", "eth0", "up")
+            _ip("-n", host.namespace, "link", "set", "lo", "up")
+            _ip("-n", host.namespace, "route", "add", "default", "via", "192.168.7.1")
+        return made

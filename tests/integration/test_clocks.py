@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from swarmlet.report import local
 from tests.integration.harness import Running, World, eventually
 from tests.integration.hostile import fill, no_traceback, refused, small_disk
 from tests.integration.namespaces import Host
@@ -107,6 +108,18 @@ def test_t6_a_device_joins_whatever_its_clock_says(world: Clocks) -> None:
     assert "by this device's clock the token expired 11 y ago; the cluster's clock decides" in says["y2038"]
     for name in ("y1970", "behind", "ahead"):
         assert "expired" not in says[name]
+
+
+def test_g2_members_hear_each_other_whatever_their_clocks_say(world: Clocks) -> None:
+    """Packets tell cluster time, which is the coordinator's word and not a clock's."""
+
+    def seen() -> bool:
+        answers = [local.ask(str(world.directory / name), local.Command("status"), 10) for name in BELIEFS]
+        return all(isinstance(one, dict) and one["gossip"]["alive"] == len(BELIEFS) + 1 for one in answers)
+
+    eventually(seen, "every device and the coordinator seeing all", 60)
+    told = [one["what"] for one in world.view("events", "--limit", "500")["items"]]
+    assert "unreachable" not in told
 
 
 def test_c10_jumps_of_every_wall_clock_expire_no_lease_and_disturb_no_work(world: Clocks) -> None:
