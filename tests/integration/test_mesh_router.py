@@ -76,7 +76,7 @@ def street(tmp_path: Path) -> Iterator[Street]:
 
 
 def test_two_with_one_address_are_members_without_udp_and_take_nobody_out(street: Street) -> None:
-    """A way in that leads to one of them changes nothing: no address of theirs is where the cluster sees them."""
+    """A way in that leads to one changes nothing: no address of theirs is where the cluster sees them."""
     for name in HOME:
         eventually(
             lambda name=name: street.peers(name).get("udp") is False, f"{name} without UDP", PATIENCE_S
