@@ -141,7 +141,7 @@ def test_a_full_or_read_only_disk_is_told_before_the_token_is_spent_and_a_member
         assert "read-only file system" in said
         remount(disk, "rw")
         assert cluster.swarmlet("leave", "--data-dir", str(disk)).returncode == 0
-        assert not list((disk / "identity").iterdir())
+        assert not list((disk / "identity").glob("*"))
 
 
 def comes_back(cluster: World, disk: Path) -> str:
