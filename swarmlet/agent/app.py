@@ -179,9 +179,6 @@ class Agent:
     async def _locked(self) -> int:
         known = await asyncio.to_thread(self._load)
         self._joined = known is not None
-        if known is not None:
-            # Of a join that was cut off after its identity was saved.
-            await asyncio.to_thread(self._vault.forget_joining)
         token = None
         if known is None:
             # It may be typed on a terminal: a signal must still be heard.
@@ -215,12 +212,16 @@ class Agent:
 
     def _load(self) -> Credentials | None:
         try:
-            return self._vault.load()
+            known = self._vault.load()
         except SwarmletError as failure:
             if failure.code == "SWL-300" and self._options.reset_identity:
                 # Kept until a join has worked: saving what it gives moves the damaged files aside.
                 return None
             raise
+        if known is not None:
+            # Of a join that was cut off after its identity was saved.
+            self._vault.forget_joining()
+        return known
 
     def _bind(self) -> dict[str, Bound]:
         """Take the local ports before a token is spent: one that is taken is an error of this device."""

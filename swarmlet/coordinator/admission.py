@@ -20,7 +20,7 @@ from swarmlet.coordinator.store import laws
 from swarmlet.coordinator.store.api import Admission, AdmissionFacts
 from swarmlet.link.messages import Hello, JoinRequest, Refused
 from swarmlet.model.classification import RULES, classify
-from swarmlet.model.membership import NodeState
+from swarmlet.model.membership import PAST
 from swarmlet.model.names import numbered_from, to_node_name
 from swarmlet.model.profile import Classification, Profile
 from swarmlet.model.records import NodeRecord
@@ -266,7 +266,7 @@ def judge_renewal(node: NodeRecord, now_ms: int, grace_ms: int = GRACE_MS) -> Re
         now_ms: Unix milliseconds by the coordinator's clock.
         grace_ms: How long after its end a certificate may still ask (C5).
     """
-    if node.state in {NodeState.REVOKED, NodeState.LEFT} or node.replaced_by is not None:
+    if node.state in PAST or node.replaced_by is not None:
         return Refusal("SWL-207")
     over_ms = now_ms - node.not_after_ms
     if over_ms > grace_ms:

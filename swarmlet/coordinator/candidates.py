@@ -15,9 +15,7 @@ from swarmlet.coordinator.filters import Demand, Refusal, Site, Usage, refuse
 from swarmlet.coordinator.picture import Picture
 from swarmlet.coordinator.scoring import worth
 from swarmlet.model.health import Health, Reading
-from swarmlet.model.membership import NodeState
-
-_PAST = frozenset({NodeState.LEFT, NodeState.REVOKED})
+from swarmlet.model.membership import PAST
 
 
 class Row(NamedTuple):
@@ -54,7 +52,7 @@ class Candidates:
         self._usage = usage
         self._same = Counter(taken)
         self.refused: dict[str, Refusal] = {}
-        present = (node_uid for node_uid, node in picture.nodes.items() if node.state not in _PAST)
+        present = (node_uid for node_uid, node in picture.nodes.items() if node.state not in PAST)
         rows = (self._judge(node_uid) for node_uid in present)
         self._heap: list[Row] = [row for row in rows if row is not None]
         heapq.heapify(self._heap)

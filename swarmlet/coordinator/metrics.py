@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from swarmlet.model.membership import NodeState
+from swarmlet.model.membership import PAST, NodeState
 from swarmlet.model.mesh import MeshView
 from swarmlet.model.records import NodeRecord
 from swarmlet.model.views import ClusterView
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 #: What peers say of a node that they know nothing of: it does not gossip, or UDP does not reach it.
 _NOTHING = "unknown"
-_PAST = frozenset({NodeState.LEFT, NodeState.REVOKED})
 
 
 class Snapshot(NamedTuple):
@@ -64,7 +63,7 @@ def merged(nodes: Iterable[NodeRecord], peers: Mapping[str, MeshView]) -> dict[t
     """
     counts: Counter[tuple[str, str]] = Counter()
     for node in nodes:
-        if node.state not in _PAST:
+        if node.state not in PAST:
             seen = peers.get(node.node_uid)
             counts[node.state.value, seen.state if seen is not None and seen.udp else _NOTHING] += 1
     return dict(counts)
@@ -126,7 +125,7 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
 
 def _every_state(counts: Mapping[str, int]) -> dict[str, int]:
     """Return counts with a zero for states nobody is in, so that a graph falls to it."""
-    return {state.value: counts.get(state.value, 0) for state in NodeState if state not in _PAST}
+    return {state.value: counts.get(state.value, 0) for state in NodeState if state not in PAST}
 
 
 def _by_state(name: str, meaning: str, counts: Mapping[str, int]) -> Metric:

@@ -11,10 +11,8 @@ from swarmlet.clock import Clock
 from swarmlet.coordinator.picture import Picture
 from swarmlet.coordinator.planning import Planning
 from swarmlet.coordinator.standing import standing
-from swarmlet.model.membership import NodeState
+from swarmlet.model.membership import PAST
 from swarmlet.model.views import ClusterView
-
-_PAST = frozenset({NodeState.LEFT, NodeState.REVOKED})
 
 
 class Facts(NamedTuple):
@@ -35,7 +33,7 @@ def overview(
     facts: Facts, picture: Picture, planning: Planning, clock: Clock, stats: Callable[[], dict[str, int]]
 ) -> ClusterView:
     """Return the cluster as it is now."""
-    nodes = Counter(node.state.value for node in picture.nodes.values() if node.state not in _PAST)
+    nodes = Counter(node.state.value for node in picture.nodes.values() if node.state not in PAST)
     workloads = Counter(
         standing(
             workload,

@@ -29,7 +29,7 @@ from swarmlet.coordinator.picture import Picture, is_live
 from swarmlet.coordinator.scoring import shown
 from swarmlet.coordinator.store.commands import Place
 from swarmlet.model.health import Reading
-from swarmlet.model.membership import Availability, NodeState
+from swarmlet.model.membership import PAST, Availability, NodeState
 from swarmlet.model.records import AssignmentRecord, NodeRecord, WorkloadRecord
 from swarmlet.model.views import PlacementView, RefusalView, ScoreView
 from swarmlet.model.workload import AssignmentState, OnPartition
@@ -101,7 +101,6 @@ class Step(enum.Enum):
     HOLD = "hold"  # reassignment is suspended
 
 
-_GONE_FOR_GOOD = frozenset({NodeState.LEFT, NodeState.REVOKED})
 _ENDED_ITSELF = frozenset({AssignmentState.SUCCEEDED, AssignmentState.FAILED})
 
 
@@ -128,7 +127,7 @@ def judge(
 
 
 def _judge_live(current: AssignmentRecord, node: NodeRecord | None) -> Step:
-    if node is None or node.state in _GONE_FOR_GOOD:
+    if node is None or node.state in PAST:
         return Step.LOSE
     if node.state is NodeState.DOWN:
         return Step.MOVE
@@ -139,7 +138,7 @@ def _judge_live(current: AssignmentRecord, node: NodeRecord | None) -> Step:
 def patience(current: AssignmentRecord, node: NodeRecord | None, moment: Moment, *, singleton: bool) -> float:
     """Return for how many seconds yet a replica may not begin elsewhere: it may still run where it was."""
     gone_s = moment.gone_s.get(current.node_uid, moment.up_s)
-    if node is None or node.state in _GONE_FOR_GOOD:
+    if node is None or node.state in PAST:
         return moment.lease_s + GRACE_S - gone_s if singleton else 0.0
     if is_live(current) and node.state is NodeState.DOWN:
         return GRACE_S if current.node_uid in moment.present else GRACE_S - gone_s

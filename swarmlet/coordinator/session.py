@@ -19,12 +19,10 @@ import enum
 from typing import NamedTuple
 
 from swarmlet.link import messages as m
-from swarmlet.model.membership import NodeState
+from swarmlet.model.membership import PAST
 from swarmlet.model.records import NodeRecord
 
 NODE_ROLE = "node"
-#: Both are for good: whoever left joins again as a new node.
-_PAST = frozenset({NodeState.LEFT, NodeState.REVOKED})
 
 
 class Phase(enum.Enum):
@@ -124,7 +122,7 @@ def objection(certificate: Certificate, node: NodeRecord | None) -> str | None:
     """
     if certificate.role != NODE_ROLE:
         return "role"
-    if node is None or node.state in _PAST or node.replaced_by is not None:
+    if node is None or node.state in PAST or node.replaced_by is not None:
         return "revoked"
     known = (node.serial, node.next_serial or node.serial)
     if certificate.serial not in map(plain_serial, known):

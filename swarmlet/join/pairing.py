@@ -236,12 +236,14 @@ class _Pairing:
     def _failed(self, fault: Exception, *, proven: bool = False) -> SwarmletError:
         """Return what a fault of a connection, or a peer's nonsense, means."""
         if isinstance(fault, ConnectionClosedError):
-            return self._closed(Closed(fault.closed.reason, fault.closed.detail), proven=proven)
-        if isinstance(fault, NativeError):
-            return self._closed(Closed(fault.args[0], fault.args[-1]), proven=proven)
-        if isinstance(fault, TimeoutError):
-            return self._closed(Closed("timed-out", "no answer in time"), proven=proven)
-        return self._closed(unexpected(str(fault)), proven=proven)
+            closed = Closed(fault.closed.reason, fault.closed.detail)
+        elif isinstance(fault, NativeError):
+            closed = Closed(fault.args[0], fault.args[-1])
+        elif isinstance(fault, TimeoutError):
+            closed = Closed("timed-out", "no answer in time")
+        else:
+            closed = unexpected(str(fault))
+        return self._closed(closed, proven=proven)
 
     def _closed(self, closed: Closed, *, proven: bool = False) -> SwarmletError:
         failure = failure_of(closed, self._asker.address, proven=proven)

@@ -16,6 +16,10 @@ class NodeState(enum.StrEnum):
     REVOKED = "revoked"  # removed by an administrator; its certificates are refused
 
 
+#: For good: whoever left or was removed joins again as a new node.
+PAST = frozenset({NodeState.LEFT, NodeState.REVOKED})
+
+
 class Availability(enum.StrEnum):
     """Whether an administrator lets a node take work."""
 

@@ -51,6 +51,12 @@ def scrape():
     return list(text_string_to_metric_families(body.decode()))
 
 
+def by_label(name, label):
+    """Return the values of one metric by one of its labels."""
+    samples = [sample for family in scrape() for sample in family.samples if sample.name == name]
+    return {sample.labels[label]: sample.value for sample in samples}
+
+
 def test_the_six_names_of_the_specification_are_there_with_their_values():
     samples = {sample.name: sample.value for family in scrape() for sample in family.samples}
     assert set(NAMED) <= set(samples)
@@ -67,12 +73,7 @@ def test_their_types_are_the_documented_ones():
 
 
 def test_network_bytes_tell_both_directions():
-    network = {
-        sample.labels["direction"]: sample.value
-        for family in scrape()
-        for sample in family.samples
-        if sample.name == "swarmlet_network_bytes_total"
-    }
+    network = by_label("swarmlet_network_bytes_total", "direction")
     assert network == {"receive": 10.0, "transmit": 20.0}
 
 
@@ -83,13 +84,7 @@ def test_the_round_trip_of_heartbeats_is_a_mean_over_time():
 
 
 def test_members_are_counted_by_how_gossip_sees_them():
-    found = {
-        sample.labels["state"]: sample.value
-        for family in scrape()
-        for sample in family.samples
-        if sample.name == "swarmlet_gossip_members"
-    }
-    assert found == {"alive": 3, "suspect": 1}
+    assert by_label("swarmlet_gossip_members", "state") == {"alive": 3, "suspect": 1}
 
 
 def test_every_metric_has_a_name_of_ours_a_unit_and_help():

@@ -16,9 +16,11 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 from tests.integration.harness import World
+
+W = TypeVar("W", bound=World)
 
 #: The user id of nobody.
 STRANGER = 65534
@@ -45,6 +47,18 @@ def no_traceback(world: World) -> None:
     for one in world.running:
         assert "Traceback" not in one.output, f"{one.log.name}:\n{one.output}"
         assert "SWL-799" not in one.output, f"{one.log.name}:\n{one.output}"
+
+
+@contextlib.contextmanager
+def seen_off(world: W) -> Iterator[W]:
+    """Yield a world; then check what it wrote, end it, and print the end of each log for a failure."""
+    try:
+        yield world
+        no_traceback(world)
+    finally:
+        world.end()
+        for one in world.running:
+            print(f"---- {one.log.name}\n{one.output[-5000:]}")
 
 
 @contextlib.contextmanager

@@ -64,17 +64,7 @@ class Network:
 
     def host(self, name: str) -> Host:
         """Add a host, plugged in and up."""
-        host = Host(self, name, f"10.77.0.{len(self.hosts) + 1}")
-        self.hosts.append(host)
-        _ip("netns", "add", host.namespace)
-        _ip("-n", host.namespace, "link", "add", "eth0", "type", "veth", "peer", "name", host.port)
-        _ip("-n", host.namespace, "link", "set", host.port, "netns", self.switch)
-        _ip("-n", self.switch, "link", "set", host.port, "master", "br0")
-        _ip("-n", self.switch, "link", "set", host.port, "up")
-        _ip("-n", host.namespace, "addr", "add", f"{host.address}/24", "dev", "eth0")
-        _ip("-n", host.namespace, "link", "set", "eth0", "up")
-        _ip("-n", host.namespace, "link", "set", "lo", "up")
-        return host
+        return self._plugged_in(name, f"10.77.0.{len(self.hosts) + 1}", self.switch, "br0")
 
     def behind(self, router: Host, names: Sequence[str]) -> list[Host]:
         """Add hosts ``192.168.7.2`` upwards on a switch of ``router``'s own, which they go out through."""
@@ -85,16 +75,21 @@ class Network:
         subprocess.run(forward, check=True, capture_output=True, timeout=20)
         made = []
         for number, name in enumerate(names, start=2):
-            host = Host(self, name, f"192.168.7.{number}")
-            self.hosts.append(host)
-            made.append(host)
-            _ip("netns", "add", host.namespace)
-            _ip("-n", host.namespace, "link", "add", "eth0", "type", "veth", "peer", "name", host.port)
-            _ip("-n", host.namespace, "link", "set", host.port, "netns", router.namespace)
-            _ip("-n", router.namespace, "link", "set", host.port, "master", "home")
-            _ip("-n", router.namespace, "link", "set", host.port, "up")
-            _ip("-n", host.namespace, "addr", "add", f"{host.address}/24", "dev", "eth0")
-            _ip("-n", host.namespace, "link", "set", "eth0", "up")
-            _ip("-n", host.namespace, "link", "set", "lo", "up")
+            host = self._plugged_in(name, f"192.168.7.{number}", router.namespace, "home")
             _ip("-n", host.namespace, "route", "add", "default", "via", "192.168.7.1")
+            made.append(host)
         return made
+
+    def _plugged_in(self, name: str, address: str, switch: str, bridge: str) -> Host:
+        """Add a host on a bridge in the namespace ``switch``."""
+        host = Host(self, name, address)
+        self.hosts.append(host)
+        _ip("netns", "add", host.namespace)
+        _ip("-n", host.namespace, "link", "add", "eth0", "type", "veth", "peer", "name", host.port)
+        _ip("-n", host.namespace, "link", "set", host.port, "netns", switch)
+        _ip("-n", switch, "link", "set", host.port, "master", bridge)
+        _ip("-n", switch, "link", "set", host.port, "up")
+        _ip("-n", host.namespace, "addr", "add", f"{host.address}/24", "dev", "eth0")
+        _ip("-n", host.namespace, "link", "set", "eth0", "up")
+        _ip("-n", host.namespace, "link", "set", "lo", "up")
+        return host

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.integration.harness import BIN, Running, World, eventually
-from tests.integration.hostile import ask, no_traceback, refused
+from tests.integration.hostile import ask, refused, seen_off
 from tests.integration.namespaces import Host, Network
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(150)]
@@ -101,15 +101,8 @@ def resident_kb(pid: int) -> int:
 
 @pytest.fixture
 def lan(tmp_path: Path) -> Iterator[Lan]:
-    with Network() as net:
-        made = Lan(tmp_path, net)
-        try:
-            yield made
-            no_traceback(made)
-        finally:
-            made.end()
-            for one in made.running:
-                print(f"---- {one.log.name}\n{one.output[-4000:]}")
+    with Network() as net, seen_off(Lan(tmp_path, net)) as made:
+        yield made
 
 
 def test_a_device_finds_the_cluster_by_itself_and_joins_it(lan: Lan) -> None:

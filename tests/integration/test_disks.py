@@ -23,6 +23,7 @@ from tests.integration.hostile import (
     no_traceback,
     refused,
     remount,
+    seen_off,
     small_disk,
     spoil,
 )
@@ -36,15 +37,9 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = World(tmp_path_factory.mktemp("disks"))
-    made.start_coordinator()
-    try:
+    with seen_off(World(tmp_path_factory.mktemp("disks"))) as made:
+        made.start_coordinator()
         yield made
-        no_traceback(made)
-    finally:
-        made.end()
-        for one in made.running:
-            print(f"---- {one.log.name}\n{one.output[-4000:]}")
 
 
 @pytest.fixture

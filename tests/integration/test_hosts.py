@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.integration.harness import BIN, World, eventually
-from tests.integration.hostile import Run, Watch, ask, no_traceback, overlaps, refused
+from tests.integration.hostile import Run, Watch, ask, overlaps, refused, seen_off
 from tests.integration.namespaces import Host, Network
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(150)]
@@ -65,20 +65,13 @@ class Hosts(World):
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    with Network() as net:
-        made = Hosts(tmp_path_factory.mktemp("hosts"), net)
-        try:
-            made.start_coordinator(host=made.centre, bind=made.centre.address)
-            for name, host in made.hosts.items():
-                made.device(name, token=made.token("--cidr", f"{host.address}/32"), host=host)
-            for name in NAMES:
-                made.wait_state(name, "ready")
-            yield made
-            no_traceback(made)
-        finally:
-            made.end()
-            for one in made.running:
-                print(f"---- {one.log.name}\n{one.output[-5000:]}")
+    with Network() as net, seen_off(Hosts(tmp_path_factory.mktemp("hosts"), net)) as made:
+        made.start_coordinator(host=made.centre, bind=made.centre.address)
+        for name, host in made.hosts.items():
+            made.device(name, token=made.token("--cidr", f"{host.address}/32"), host=host)
+        for name in NAMES:
+            made.wait_state(name, "ready")
+        yield made
 
 
 @pytest.fixture

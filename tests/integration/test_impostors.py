@@ -31,7 +31,7 @@ from swarmlet.model.workload import AssignmentState, Observation
 from swarmlet.tokens.claims import Claims
 from tests.fakes.pki import SERVER, Authority
 from tests.integration.harness import World, eventually
-from tests.integration.hostile import ask, no_traceback, refused
+from tests.integration.hostile import ask, refused, seen_off
 from tests.integration.test_secrets import keys_in
 
 T = TypeVar("T")
@@ -41,17 +41,11 @@ PATIENCE_S = 10.0
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = World(tmp_path_factory.mktemp("town"))
-    made.start_coordinator()
-    try:
+    with seen_off(World(tmp_path_factory.mktemp("town"))) as made:
+        made.start_coordinator()
         made.device("honest", token=made.token())
         made.wait_state("honest", "ready")
         yield made
-        no_traceback(made)
-    finally:
-        made.end()
-        for one in made.running:
-            print(f"---- {one.log.name}\n{one.output[-4000:]}")
 
 
 # ---- T3, C3: servers that are not the coordinator

@@ -14,7 +14,7 @@ import pytest
 
 from swarmlet.report import local
 from tests.integration.harness import BIN, World, eventually
-from tests.integration.hostile import ask, no_traceback
+from tests.integration.hostile import ask, seen_off
 from tests.integration.namespaces import Host, Network
 
 pytestmark = [
@@ -82,21 +82,14 @@ class Hosts(World):
 
 @pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[Hosts]:
-    with Network() as net:
-        made = Hosts(tmp_path, net)
-        try:
-            made.start_coordinator("--gossip-ms", GOSSIP_MS, host=made.centre, bind=made.centre.address)
-            for name, host in made.hosts.items():
-                made.device(name, token=made.token(), host=host)
-            for name in NAMES:
-                made.wait_state(name, "ready")
-            made.all_see_all()
-            yield made
-            no_traceback(made)
-        finally:
-            made.end()
-            for one in made.running:
-                print(f"---- {one.log.name}\n{one.output[-3000:]}")
+    with Network() as net, seen_off(Hosts(tmp_path, net)) as made:
+        made.start_coordinator("--gossip-ms", GOSSIP_MS, host=made.centre, bind=made.centre.address)
+        for name, host in made.hosts.items():
+            made.device(name, token=made.token(), host=host)
+        for name in NAMES:
+            made.wait_state(name, "ready")
+        made.all_see_all()
+        yield made
 
 
 def filtered(host: Host, *rules: str, hooks: tuple[str, ...] = ("input", "output")) -> None:

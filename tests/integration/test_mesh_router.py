@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.harness import World, eventually
-from tests.integration.hostile import ask, no_traceback
+from tests.integration.hostile import ask, seen_off
 from tests.integration.namespaces import Host, Network
 
 pytestmark = [
@@ -58,21 +58,14 @@ class Street(World):
 
 @pytest.fixture
 def street(tmp_path: Path) -> Iterator[Street]:
-    with Network() as net:
-        made = Street(tmp_path, net)
-        try:
-            made.forward(made.home["left"])
-            made.start_coordinator("--gossip-ms", GOSSIP_MS, host=made.centre, bind=made.centre.address)
-            for name, host in {"out": made.outside, **made.home}.items():
-                made.device(name, token=made.token(), host=host)
-            for name in ("out", *HOME):
-                made.wait_state(name, "ready")
-            yield made
-            no_traceback(made)
-        finally:
-            made.end()
-            for one in made.running:
-                print(f"---- {one.log.name}\n{one.output[-3000:]}")
+    with Network() as net, seen_off(Street(tmp_path, net)) as made:
+        made.forward(made.home["left"])
+        made.start_coordinator("--gossip-ms", GOSSIP_MS, host=made.centre, bind=made.centre.address)
+        for name, host in {"out": made.outside, **made.home}.items():
+            made.device(name, token=made.token(), host=host)
+        for name in ("out", *HOME):
+            made.wait_state(name, "ready")
+        yield made
 
 
 def test_two_with_one_address_are_members_without_udp_and_take_nobody_out(street: Street) -> None:

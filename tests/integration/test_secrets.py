@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.harness import BIN, World, eventually, free_port
-from tests.integration.hostile import STRANGER, as_stranger, no_traceback
+from tests.integration.hostile import STRANGER, as_stranger, seen_off
 
 pytestmark = pytest.mark.timeout(60)
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
@@ -28,15 +28,9 @@ PKCS8_ED25519 = bytes.fromhex("302e020100300506032b657004220420")
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = World(tmp_path_factory.mktemp("secrets"))
-    made.start_coordinator("--log-level", "debug")
-    try:
+    with seen_off(World(tmp_path_factory.mktemp("secrets"))) as made:
+        made.start_coordinator("--log-level", "debug")
         yield made
-        no_traceback(made)
-    finally:
-        made.end()
-        for one in made.running:
-            print(f"---- {one.log.name}\n{one.output[-4000:]}")
 
 
 def clothes(secret: bytes) -> list[bytes]:

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from swarmlet.coordinator.api.routes import ROUTES
 from tests.integration.harness import BIN, World, eventually, free_port
-from tests.integration.hostile import as_stranger, ask, no_traceback, refused
+from tests.integration.hostile import as_stranger, ask, no_traceback, refused, seen_off
 from tests.integration.namespaces import Host, Network
 
 pytestmark = pytest.mark.timeout(90)
@@ -46,19 +46,13 @@ class Town(World):
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    made = Town(tmp_path_factory.mktemp("town"))
-    made.start_coordinator()
-    try:
+    with seen_off(Town(tmp_path_factory.mktemp("town"))) as made:
+        made.start_coordinator()
         made.device("one", token=made.token(), SWARM_API_PORT=str(made.api))
         made.device("two", token=made.token())
         for name in ("one", "two"):
             made.wait_state(name, "ready")
         yield made
-        no_traceback(made)
-    finally:
-        made.end()
-        for one in made.running:
-            print(f"---- {one.log.name}\n{one.output[-4000:]}")
 
 
 # ---- L1: what listens

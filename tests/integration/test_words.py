@@ -11,24 +11,18 @@ from pathlib import Path
 import pytest
 
 from tests.integration.harness import BIN, World, eventually
-from tests.integration.hostile import ask, no_traceback, refused
+from tests.integration.hostile import ask, refused, seen_off
 
 pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = World(tmp_path_factory.mktemp("words"))
-    made.start_coordinator()
-    try:
+    with seen_off(World(tmp_path_factory.mktemp("words"))) as made:
+        made.start_coordinator()
         made.device("pi", token=made.token())
         made.wait_state("pi", "ready")
         yield made
-        no_traceback(made)
-    finally:
-        made.end()
-        for one in made.running:
-            print(f"---- {one.log.name}\n{one.output[-4000:]}")
 
 
 def admin(cluster: World, *words: str | bytes, **given: object) -> subprocess.CompletedProcess[str]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from swarmlet.coordinator.api.call import Call
 from swarmlet.errors import error
-from swarmlet.model.membership import NodeState
+from swarmlet.model.membership import PAST
 from swarmlet.model.records import NodeRecord, TokenRecord, WorkloadRecord
 from swarmlet.model.refs import Named, matches, resolve
-
-_PAST = frozenset({NodeState.LEFT, NodeState.REVOKED})
 
 
 async def token(call: Call) -> TokenRecord:
@@ -46,14 +44,14 @@ async def removed(call: Call) -> NodeRecord:
         SwarmletError: ``SWL-605``, ``SWL-606``.
     """
     rows = {row.node_uid: row for row in await call.services.store.nodes(removed=True)}
-    past = [_named(row) for row in rows.values() if row.state in _PAST]
+    past = [_named(row) for row in rows.values() if row.state in PAST]
     if not matches(call.params["ref"], past):
         return await node(call)
     return rows[resolve(call.params["ref"], past, "SWL-605")]
 
 
 def _named(row: NodeRecord) -> Named:
-    return Named(row.node_uid, row.name, row.state not in _PAST, row.joined_ms)
+    return Named(row.node_uid, row.name, row.state not in PAST, row.joined_ms)
 
 
 async def member(call: Call, name: str = "ref") -> NodeRecord:
@@ -63,7 +61,7 @@ async def member(call: Call, name: str = "ref") -> NodeRecord:
         SwarmletError: As :func:`node`, and ``SWL-605`` for one of the past.
     """
     found = await node(call, name)
-    if found.state in _PAST:
+    if found.state in PAST:
         raise error("SWL-605", name=f"{call.params[name]} any more: it is {found.state}")
     return found
 

@@ -8,7 +8,7 @@ from swarmlet.coordinator.api.call import Call
 from swarmlet.coordinator.audit_words import audit_view
 from swarmlet.coordinator.pairings import Pairing
 from swarmlet.coordinator.present import node_view, pairing_view, token_view, workload_view
-from swarmlet.model.membership import NodeState
+from swarmlet.model.membership import PAST
 from swarmlet.model.records import NodeRecord, TokenRecord, WorkloadRecord
 from swarmlet.model.views import (
     FINISHED,
@@ -28,7 +28,6 @@ from swarmlet.model.views import (
 )
 from swarmlet.tokens.claims import Claims
 
-_PAST = frozenset({NodeState.LEFT, NodeState.REVOKED})
 _SIGNATURE = 64
 _AUDIT_PAGE = 100
 _AUDIT_MOST = 1000
@@ -63,7 +62,7 @@ async def nodes(call: Call) -> NodeList:
     if call.flag("all"):
         found = list(await call.services.store.nodes(removed=True))
     else:
-        found = [node for node in call.services.picture.nodes.values() if node.state not in _PAST]
+        found = [node for node in call.services.picture.nodes.values() if node.state not in PAST]
     shown = show_nodes(call, sorted(found, key=lambda node: (node.name, node.joined_ms)))
     suspicions = call.services.members.suspicions()
     twice = [f"{one.name}: {one.reason}" for one in shown if one.node_uid in suspicions]
